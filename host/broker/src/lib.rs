@@ -1,0 +1,1 @@
+//! The trusted process: the tree, spawning, introductions, reaping

@@ -1,0 +1,1 @@
+//! wasmtime behind the runtime door: compile, cache, link, run

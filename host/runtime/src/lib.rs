@@ -1,0 +1,1 @@
+//! Actors over pipes: links, portals, nurseries, tasks

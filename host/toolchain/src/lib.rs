@@ -1,0 +1,1 @@
+//! Finds a way to build guest crates, and builds them

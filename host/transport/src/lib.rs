@@ -1,0 +1,1 @@
+//! Byte pipes and packet channels that can pass descriptors

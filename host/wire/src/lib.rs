@@ -1,0 +1,1 @@
+//! The protocol between actors as pure state machines
