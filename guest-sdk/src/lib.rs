@@ -1,1 +1,76 @@
-//! What authors of Greenroom modules import
+//! What authors of Greenroom modules import: functions that other actors call, actors to call
+//! them in, errors that come back whole.
+//!
+//! A module is an ordinary Rust module with an attribute. Its public functions may be called by
+//! other actors, by name or, from Rust, by value: `math::square { x: 3 }` is a call of the
+//! function `math::square`, and running it gives that function's result.
+//!
+//! ```
+//! use greenroom_guest::prelude::*;
+//!
+//! #[module]
+//! pub mod math {
+//!     /// Squares a number.
+//!     pub async fn square(x: i64) -> i64 {
+//!         x * x
+//!     }
+//! }
+//!
+//! #[greenroom_guest::main]
+//! async fn main(vals: Vec<i64>) -> Result<Vec<i64>, Fault> {
+//!     let nursery = Nursery::open();
+//!     let leaf = nursery.start_actor("leaf", [math::MODULE]).await?;
+//!     let squares = try_join_all(vals.into_iter().map(|x| leaf.run(math::square { x }))).await?;
+//!     leaf.cancel_actor().await?;
+//!     Ok(squares)
+//! }
+//! ```
+//!
+//! The crate compiles for the host's own target too, so that a module's functions can be tested
+//! as the plain Rust functions they are; whatever talks to other actors works in a component only.
+
+#![cfg_attr(greenroom_unwind, feature(asm_experimental_arch))]
+
+extern crate self as greenroom_guest;
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+mod actor;
+mod arguments;
+mod bindings;
+mod call;
+mod context;
+mod convert;
+mod endpoint;
+mod fault;
+mod kwargs;
+mod logging;
+mod nursery;
+mod options;
+mod panic;
+mod portal;
+pub mod prelude;
+mod task;
+mod time;
+mod unwind;
+
+pub use actor::{ActorInfo, current_actor};
+pub use call::{Call, Module, ModuleRef};
+pub use context::{TaskContext, current_context};
+pub use fault::{Fault, OrFault};
+pub use greenroom_abi::{ActorId, RemoteError as RemoteActorError, kind};
+pub use greenroom_guest_macro::{main, module};
+pub use kwargs::Kwargs;
+pub use log;
+pub use logging::progress;
+pub use nursery::{Nursery, RunInActor, StartActor};
+pub use options::{DirGrant, SpawnOptions};
+pub use portal::{Portal, ResultPortal};
+pub use serde_bytes::ByteBuf;
+pub use time::{monotonic_now, sleep};
+
+/// The guide for authors, whose examples are compiled with this crate's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/sdk.md")]
+mod guide {}

@@ -1,0 +1,151 @@
+//! The code beside a function: the struct of its arguments, and what serves it.
+//!
+//! Owns: the generated Rust. Must not know: how the function was checked. Invariant: all paths
+//! into the SDK go through its hidden `__private`, so an author needs no other dependency.
+
+use proc_macro2::{Ident, Literal, TokenStream};
+use quote::quote;
+
+use crate::function::{Function, Output};
+use crate::name::kebab;
+
+/// The struct of a function's arguments, which serves as the function's name in typed calls.
+pub(crate) fn arguments(call: &Ident, function: &Function, hidden: bool) -> TokenStream {
+    let fields = function.arguments.iter().map(|argument| {
+        let (ident, ty) = (&argument.ident, &argument.ty);
+        let doc = format!("The argument `{}`.", argument.name);
+        let skip = argument.optional.then(|| quote!(#[serde(skip_serializing_if = "Option::is_none")]));
+        quote!(#[doc = #doc] #skip pub #ident: #ty)
+    });
+    let doc = format!("A call of `{}`, with its arguments by keyword.", function.name);
+    let docs = if hidden { quote!(#[doc(hidden)]) } else { quote!(#[doc = #doc]) };
+    quote! {
+        #docs
+        #[allow(non_camel_case_types, unreachable_pub, reason = "it bears the name of the function")]
+        #[allow(dead_code, reason = "not every function is called from its own crate")]
+        #[derive(::greenroom_guest::__private::serde::Serialize)]
+        #[serde(crate = "::greenroom_guest::__private::serde")]
+        pub struct #call { #(#fields),* }
+    }
+}
+
+/// What makes the struct a typed call of a module's function.
+pub(crate) fn call(module: &str, function: &Function) -> TokenStream {
+    let ident = &function.ident;
+    let name = &function.name;
+    let output = match &function.output {
+        Output::Unit => quote!(()),
+        Output::Value(ty) | Output::Fallible(ty) => quote!(#ty),
+    };
+    quote! {
+        impl ::greenroom_guest::Call for #ident {
+            const MODULE: &'static str = #module;
+            const FUNCTION: &'static str = #name;
+            type Output = #output;
+        }
+    }
+}
+
+/// What decodes the arguments and runs the function.
+pub(crate) fn endpoint(call: &Ident, function: &Function) -> TokenStream {
+    let ident = &function.ident;
+    let names: Vec<_> = function.arguments.iter().map(|a| &a.ident).collect();
+    let takes = function.arguments.iter().map(|argument| {
+        let (ident, name, ty) = (&argument.ident, &argument.name, &argument.ty);
+        let take = if argument.optional { quote!(take_optional) } else { quote!(take) };
+        quote!(let #ident = arguments.#take::<#ty>(#name);)
+    });
+    let awaited = function.is_async.then(|| quote!(.await));
+    let finish = match &function.output {
+        Output::Fallible(_) => quote!(result),
+        Output::Unit | Output::Value(_) => quote!(value),
+    };
+    quote! {
+        impl ::greenroom_guest::__private::Endpoint for #call {
+            fn decode(
+                mut arguments: ::greenroom_guest::__private::Arguments<'_>,
+            ) -> ::core::result::Result<Self, ::greenroom_guest::kind::BadArguments> {
+                #(#takes)*
+                arguments.finish()?;
+                ::core::result::Result::Ok(Self { #(#names: #names.get()),* })
+            }
+
+            async fn invoke(self) -> ::greenroom_guest::__private::Outcome {
+                ::greenroom_guest::__private::Outcome::#finish(#ident(#(self.#names),*)#awaited)
+            }
+        }
+    }
+}
+
+/// The component's side: bindings for `wit`, the exports, and the signatures.
+///
+/// `guest` is the path of wit-bindgen's trait and `exports` pairs each function's WIT name with
+/// the path of its argument struct, both as seen from inside the hidden module.
+pub(crate) fn component(
+    hidden: &Ident,
+    wit: &str,
+    guest: &TokenStream,
+    exports: &[(&Function, TokenStream)],
+    signatures: &[String],
+) -> TokenStream {
+    let methods = exports.iter().map(|(function, call)| {
+        let method = method(&kebab(&function.name));
+        quote! {
+            async fn #method(
+                context: ::greenroom_guest::__private::bindings::context::Context,
+                kwargs: ::std::vec::Vec<u8>,
+            ) -> ::core::result::Result<
+                ::std::vec::Vec<u8>,
+                ::greenroom_guest::__private::bindings::types::RemoteError,
+            > {
+                ::greenroom_guest::__private::serve::<#call>(context, kwargs).await
+            }
+        }
+    });
+    let lines = signatures.iter().map(|line| {
+        let (bytes, length) = (Literal::byte_string(line.as_bytes()), line.len());
+        quote! {
+            const _: () = {
+                #[used]
+                #[unsafe(link_section = "greenroom:signatures")]
+                static SIGNATURE: [u8; #length] = *#bytes;
+            };
+        }
+    });
+    quote! {
+        #[cfg(target_family = "wasm")]
+        #[doc(hidden)]
+        #[allow(unsafe_code, unreachable_pub, missing_docs, clippy::all, clippy::pedantic,
+            clippy::allow_attributes_without_reason, reason = "generated: the component boundary")]
+        mod #hidden {
+            ::greenroom_guest::__private::wit_bindgen::generate!({
+                inline: #wit,
+                runtime_path: "::greenroom_guest::__private::wit_bindgen::rt",
+                with: {
+                    "greenroom:portal/types@0.1.0": ::greenroom_guest::__private::bindings::types,
+                    "greenroom:portal/context@0.1.0": ::greenroom_guest::__private::bindings::context,
+                },
+            });
+
+            struct Exports;
+
+            impl #guest for Exports {
+                #(#methods)*
+            }
+
+            export!(Exports);
+
+            #(#lines)*
+        }
+    }
+}
+
+/// wit-bindgen's Rust name for a function: snake case, keywords with an underscore behind.
+fn method(kebab: &str) -> Ident {
+    let snake = kebab.replace('-', "_");
+    let span = proc_macro2::Span::call_site();
+    match syn::parse_str::<Ident>(&snake) {
+        Ok(_) => Ident::new(&snake, span),
+        Err(_keyword) => Ident::new(&format!("{snake}_"), span),
+    }
+}

@@ -1,0 +1,60 @@
+//! Names: from Rust's snake case to WIT's kebab case.
+//!
+//! Owns: which Rust names can be exported, and how they are spelled in WIT. Must not know: what
+//! bears the name. Invariant: the two spellings differ in `_` and `-` only.
+
+use syn::{Ident, ext::IdentExt as _};
+
+/// Names that the interface around every portal function already uses.
+const TAKEN: &[&str] = &["context", "payload", "remote_error"];
+
+/// The name as its author wrote it, without the `r#` of a raw identifier, if WIT can spell it.
+pub(crate) fn exported(ident: &Ident) -> syn::Result<String> {
+    let name = ident.unraw().to_string();
+    let well_formed = name.split('_').all(|word| {
+        word.starts_with(|c: char| c.is_ascii_lowercase())
+            && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    });
+    if !well_formed {
+        return Err(syn::Error::new(
+            ident.span(),
+            format!(
+                "`{name}` cannot be exported: write words of lower-case letters and digits, each \
+                 beginning with a letter, joined by single underscores"
+            ),
+        ));
+    }
+    if TAKEN.contains(&name.as_str()) {
+        return Err(syn::Error::new(
+            ident.span(),
+            format!("`{name}` cannot be exported: every interface already uses this name for a type"),
+        ));
+    }
+    Ok(name)
+}
+
+/// The name in WIT's spelling.
+pub(crate) fn kebab(name: &str) -> String {
+    name.replace('_', "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_what_wit_can_spell() {
+        for name in ["square", "word_count", "sha256", "a"] {
+            assert_eq!(exported(&syn::parse_str(name).expect("ident")).expect("exported"), name);
+        }
+        assert_eq!(exported(&syn::parse_str("r#type").expect("ident")).expect("exported"), "type");
+        assert_eq!(kebab("word_count"), "word-count");
+    }
+
+    #[test]
+    fn refuses_the_rest() {
+        for name in ["_x", "x_", "a__b", "a_1", "Square", "größe", "payload"] {
+            assert!(exported(&syn::parse_str(name).expect("ident")).is_err(), "{name}");
+        }
+    }
+}

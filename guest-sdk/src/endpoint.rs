@@ -1,0 +1,60 @@
+//! A function as its callers see it from the outside: bytes in, bytes out.
+//!
+//! Owns: [`Endpoint`], which generated code implements, and how results are encoded. Must not
+//! know: the component boundary.
+
+use std::future::Future;
+
+use greenroom_abi::kind::BadArguments;
+use greenroom_abi::{Malformed, RemoteError, payload};
+use serde::Serialize;
+
+use crate::Fault;
+use crate::arguments::Arguments;
+
+/// A function together with the arguments of one call.
+pub trait Endpoint: Sized {
+    /// Takes the arguments.
+    ///
+    /// # Errors
+    /// [`BadArguments`] naming all that is wrong.
+    fn decode(arguments: Arguments<'_>) -> Result<Self, BadArguments>;
+
+    /// Runs the function.
+    fn invoke(self) -> impl Future<Output = Outcome>;
+}
+
+/// What a function gave, encoded.
+#[derive(Debug)]
+pub struct Outcome(Result<Vec<u8>, RemoteError>);
+
+impl Outcome {
+    /// Of a function that cannot fail.
+    pub fn value<T: Serialize>(value: T) -> Self {
+        Self(payload::encode(&value).map_err(|error| RemoteError::of(&error)))
+    }
+
+    /// Of a function that can.
+    pub fn result<T: Serialize, E: Into<Fault>>(result: Result<T, E>) -> Self {
+        match result {
+            Ok(value) => Self::value(value),
+            Err(error) => Self(Err(error.into().into_remote())),
+        }
+    }
+}
+
+/// One call, from the payload of its arguments to the payload of its result.
+pub(crate) async fn call<E: Endpoint>(function: String, kwargs: Vec<u8>) -> Result<Vec<u8>, RemoteError> {
+    let call = decode::<E>(function, &kwargs)?;
+    drop(kwargs);
+    call.invoke().await.0
+}
+
+fn decode<E: Endpoint>(function: String, kwargs: &[u8]) -> Result<E, RemoteError> {
+    let arguments = Arguments::parse(function, kwargs).map_err(malformed)?;
+    E::decode(arguments).map_err(|wrong| RemoteError::of(&wrong))
+}
+
+fn malformed(error: Malformed) -> RemoteError {
+    RemoteError::of(&greenroom_abi::kind::DecodeError { reason: error.to_string() })
+}

@@ -1,0 +1,144 @@
+//! Nurseries: the scopes that own child actors.
+//!
+//! Owns: starting children and ending them together. Must not know: calls through portals.
+//! Invariant: no child outlives the task that opened its nursery; the host sees to it.
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+
+use greenroom_abi::RemoteError;
+use serde::de::DeserializeOwned;
+
+use crate::bindings::greenroom::portal::nursery;
+use crate::call::{Call, ModuleRef, function_name};
+use crate::options::SpawnOptions;
+use crate::portal::{Portal, ResultPortal, encode};
+
+/// A scope that owns child actors. It belongs to the task that opened it: when the task ends, in
+/// whatever way, its children are cancelled and gone before its outcome is known. Dropping the
+/// nursery cancels them too.
+#[derive(Debug)]
+pub struct Nursery(nursery::Nursery);
+
+/// A future of the component's, which runs on one thread.
+type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+impl Nursery {
+    /// Opens a nursery in the current task.
+    #[must_use = "dropping a nursery cancels its children"]
+    pub fn open() -> Self {
+        Self(nursery::Nursery::open())
+    }
+
+    /// Starts an actor that serves the given modules until cancelled. Await it for the portal,
+    /// which comes once the actor can be called.
+    ///
+    /// Modules are given by handle (`math::MODULE`), by single functions of one
+    /// (`math::MODULE.only(["square"])`) or by name.
+    pub fn start_actor<M: Into<ModuleRef>>(
+        &self,
+        name: impl Into<String>,
+        modules: impl IntoIterator<Item = M>,
+    ) -> StartActor<'_> {
+        let modules = modules.into_iter().map(|module| module.into().into()).collect();
+        StartActor { nursery: self, name: name.into(), modules, options: SpawnOptions::new() }
+    }
+
+    /// Starts an actor with one main task, which is the given call; the actor ends with it. Await
+    /// it for the portal, and the portal for the result. Without a name the actor takes the
+    /// function's.
+    pub fn run_in_actor<C: Call>(&self, call: C) -> RunInActor<'_, C> {
+        RunInActor { nursery: self, name: None, call, options: SpawnOptions::new() }
+    }
+
+    /// Waits until every child has ended.
+    ///
+    /// # Errors
+    /// The failure of a child; several as one `NurseryError` that holds them all.
+    pub async fn join(&self) -> Result<(), RemoteError> {
+        Ok(self.0.join().await?)
+    }
+
+    /// Cancels every child and waits until all are gone.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join); having been cancelled is no failure.
+    pub async fn cancel(&self) -> Result<(), RemoteError> {
+        Ok(self.0.cancel().await?)
+    }
+}
+
+/// An actor about to be started: await it for its portal.
+///
+/// # Errors
+/// `SpawnFailed` if it cannot be started, `PermissionDenied` if it would have more rights than
+/// this actor, `LimitExceeded` if there are too many.
+#[derive(Debug)]
+#[must_use = "the actor starts when this is awaited"]
+pub struct StartActor<'a> {
+    nursery: &'a Nursery,
+    name: String,
+    modules: Vec<String>,
+    options: SpawnOptions,
+}
+
+impl StartActor<'_> {
+    /// What it is started with beyond its modules.
+    pub fn with(self, options: SpawnOptions) -> Self {
+        Self { options, ..self }
+    }
+}
+
+impl<'a> IntoFuture for StartActor<'a> {
+    type Output = Result<Portal, RemoteError>;
+    type IntoFuture = LocalFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let started = self.nursery.0.start_actor(self.name, self.modules, self.options.into());
+            Ok(Portal::new(started.await?))
+        })
+    }
+}
+
+/// An actor with one main task, about to be started: await it for its portal.
+///
+/// # Errors
+/// As [`StartActor`], and `EncodeError` if the arguments cannot be encoded.
+#[derive(Debug)]
+#[must_use = "the actor starts when this is awaited"]
+pub struct RunInActor<'a, C> {
+    nursery: &'a Nursery,
+    name: Option<String>,
+    call: C,
+    options: SpawnOptions,
+}
+
+impl<C> RunInActor<'_, C> {
+    /// The actor's name.
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), ..self }
+    }
+
+    /// What it is started with beyond the function.
+    pub fn with(self, options: SpawnOptions) -> Self {
+        Self { options, ..self }
+    }
+}
+
+impl<'a, C> IntoFuture for RunInActor<'a, C>
+where
+    C: Call<Output: DeserializeOwned> + 'a,
+{
+    type Output = Result<ResultPortal<C::Output>, RemoteError>;
+    type IntoFuture = LocalFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let kwargs = encode(&self.call)?;
+            let function = function_name::<C>();
+            let started = self.nursery.0.run_in_actor(self.name, function, kwargs, self.options.into());
+            Ok(ResultPortal::new(Portal::new(started.await?)))
+        })
+    }
+}

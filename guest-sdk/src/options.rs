@@ -1,0 +1,81 @@
+//! What a child is started with beyond its modules.
+//!
+//! Owns: the builders. Must not know: how rights are checked, which is the broker's to do.
+
+use crate::bindings::greenroom::portal::nursery;
+
+/// A directory of the parent's own, passed on to a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirGrant {
+    source: String,
+    target: String,
+    writable: bool,
+}
+
+impl DirGrant {
+    /// A directory the child may read, under the path by which the parent sees it.
+    pub fn read_only(path: impl Into<String>) -> Self {
+        let path = path.into();
+        Self { source: path.clone(), target: path, writable: false }
+    }
+
+    /// A directory the child may write too, which takes a parent that may.
+    pub fn writable(path: impl Into<String>) -> Self {
+        Self { writable: true, ..Self::read_only(path) }
+    }
+
+    /// The same directory, seen by the child under another path.
+    #[must_use]
+    pub fn seen_as(self, target: impl Into<String>) -> Self {
+        Self { target: target.into(), ..self }
+    }
+}
+
+/// What a child is started with beyond its modules; by default nothing at all. A child's rights
+/// are a subset of its parent's: asking for more is `PermissionDenied`, naming the right.
+///
+/// ```
+/// # use greenroom_guest::{DirGrant, SpawnOptions};
+/// let options = SpawnOptions::new()
+///     .dir(DirGrant::read_only("/docs"))
+///     .dir(DirGrant::writable("/scratch/one").seen_as("/scratch"))
+///     .env("LANG", "C");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpawnOptions {
+    dirs: Vec<DirGrant>,
+    env: Vec<(String, String)>,
+}
+
+impl SpawnOptions {
+    /// Grants nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Passes on a directory.
+    #[must_use]
+    pub fn dir(mut self, grant: DirGrant) -> Self {
+        self.dirs.push(grant);
+        self
+    }
+
+    /// Sets an environment variable. It is data, not a right: any value will do.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+}
+
+impl From<SpawnOptions> for nursery::SpawnOptions {
+    fn from(options: SpawnOptions) -> Self {
+        let grant = |grant: DirGrant| nursery::DirGrant {
+            source: grant.source,
+            target: grant.target,
+            writable: grant.writable,
+        };
+        Self { dirs: options.dirs.into_iter().map(grant).collect(), env: options.env }
+    }
+}

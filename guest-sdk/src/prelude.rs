@@ -1,0 +1,13 @@
+//! Everything a module usually needs: `use greenroom_guest::prelude::*;`.
+//!
+//! Owns: the choice of names. Must not know: anything else. The attribute `main` is left out,
+//! as the compiler has one of that name: write `#[greenroom_guest::main]`.
+
+pub use futures_util::future::{join_all, try_join_all};
+pub use futures_util::stream::{self, StreamExt, TryStreamExt};
+pub use log;
+
+pub use crate::{
+    ActorId, ByteBuf, Call, DirGrant, Fault, Nursery, OrFault, Portal, RemoteActorError, ResultPortal,
+    SpawnOptions, current_actor, current_context, fault, kwargs, module, monotonic_now, progress, sleep,
+};
