@@ -1,1 +1,34 @@
-//! The protocol between actors as pure state machines
+//! The protocol between actors as pure state machines.
+//!
+//! Owns: what travels over one connection between two actors: frames, messages, the dialog of
+//! each context, and the [`Session`] that multiplexes contexts over the connection. Must not
+//! know: executors, sockets, clocks, processes, WebAssembly. Invariant: the same calls with the
+//! same arguments in the same order give the same bytes and the same events, on every machine.
+//!
+//! A driver owns the socket and the clock. It gives a [`Session`] what arrived and what time it
+//! is, and takes from it what to send, what happened and when to call again. `docs/protocol.md`
+//! is the normative text.
+
+mod assembly;
+mod cbor;
+mod config;
+pub mod control;
+mod dialog;
+mod event;
+mod frame;
+mod id;
+mod message;
+mod outbox;
+mod session;
+mod timer;
+mod violation;
+
+pub use cbor::HeaderError;
+pub use config::{
+    CHUNK, Config, MAX_HANDSHAKE_FRAME, MAX_PENDING_PONGS, MAX_REASON, MAX_TEXT, MIN_MAX_FRAME,
+};
+pub use event::{CloseReason, Event, Outcome, Refused};
+pub use id::{ContextId, Role};
+pub use message::{Message, VERSION};
+pub use session::Session;
+pub use violation::{ApiMisuse, PeerMisbehaved, Violation};

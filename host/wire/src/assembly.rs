@@ -1,0 +1,125 @@
+//! Putting chunked payloads together again.
+//!
+//! Owns: the parts of a payload that has not arrived completely, and the count of all such bytes
+//! of a session. Must not know: what the payload belongs to beyond its context's id. Invariant:
+//! a payload that arrives in one frame is never copied; no byte is stored before both limits
+//! were asked.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::id::ContextId;
+use crate::violation::PeerMisbehaved;
+
+/// How much the unfinished payloads of one session may hold, and do.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    max_payload: usize,
+    max_buffered: usize,
+    buffered: usize,
+}
+
+impl Allowance {
+    pub(crate) fn new(max_payload: usize, max_buffered: usize) -> Self {
+        Self { max_payload, max_buffered, buffered: 0 }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn buffered(&self) -> usize {
+        self.buffered
+    }
+
+    /// Forgets everything that was counted, because it was all dropped.
+    pub(crate) fn reset(&mut self) {
+        self.buffered = 0;
+    }
+}
+
+/// The parts of one payload so far; empty until the first chunk.
+#[derive(Debug, Default)]
+pub(crate) struct Assembly(BytesMut);
+
+impl Assembly {
+    /// Adds a part that is not the last.
+    pub(crate) fn push(
+        &mut self,
+        context: ContextId,
+        chunk: &[u8],
+        allowance: &mut Allowance,
+    ) -> Result<(), PeerMisbehaved> {
+        if chunk.is_empty() {
+            return Err(PeerMisbehaved::EmptyChunk(context));
+        }
+        self.check(context, chunk.len(), allowance)?;
+        if chunk.len() > allowance.max_buffered - allowance.buffered {
+            return Err(PeerMisbehaved::TooMuchBuffered(allowance.max_buffered));
+        }
+        allowance.buffered += chunk.len();
+        self.0.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    /// The whole payload, given its last part.
+    pub(crate) fn complete(
+        mut self,
+        context: ContextId,
+        last: Bytes,
+        allowance: &mut Allowance,
+    ) -> Result<Bytes, PeerMisbehaved> {
+        self.check(context, last.len(), allowance)?;
+        if self.0.is_empty() {
+            return Ok(last);
+        }
+        allowance.buffered -= self.0.len();
+        self.0.extend_from_slice(&last);
+        Ok(self.0.freeze())
+    }
+
+    /// Drops the parts.
+    pub(crate) fn discard(self, allowance: &mut Allowance) {
+        allowance.buffered -= self.0.len();
+    }
+
+    fn check(&self, context: ContextId, added: usize, allowance: &Allowance) -> Result<(), PeerMisbehaved> {
+        // Never underflows: what is held has passed this check.
+        if added > allowance.max_payload - self.0.len() {
+            return Err(PeerMisbehaved::PayloadTooLarge { context, limit: allowance.max_payload });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context() -> ContextId {
+        ContextId::new(1).expect("not zero")
+    }
+
+    #[test]
+    fn passes_a_whole_payload_through_without_a_copy() {
+        let whole = Bytes::from(vec![7; 100]);
+        let mut allowance = Allowance::new(100, 0);
+        let passed = Assembly::default().complete(context(), whole.clone(), &mut allowance).expect("fits");
+        assert_eq!(passed.as_ptr(), whole.as_ptr());
+    }
+
+    #[test]
+    fn counts_what_it_holds() {
+        let mut allowance = Allowance::new(10, 12);
+        let mut one = Assembly::default();
+        let mut two = Assembly::default();
+        one.push(context(), b"12345678", &mut allowance).expect("fits");
+        assert_eq!(
+            one.push(context(), b"90x", &mut allowance),
+            Err(PeerMisbehaved::PayloadTooLarge { context: context(), limit: 10 })
+        );
+        two.push(context(), b"1234", &mut allowance).expect("fits");
+        assert_eq!(two.push(context(), b"5", &mut allowance), Err(PeerMisbehaved::TooMuchBuffered(12)));
+        two.discard(&mut allowance);
+        assert_eq!(allowance.buffered(), 8);
+        let whole = one.complete(context(), Bytes::from_static(b"90"), &mut allowance).expect("fits");
+        assert_eq!(&whole[..], b"1234567890");
+        assert_eq!(allowance.buffered(), 0);
+    }
+}

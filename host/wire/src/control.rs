@@ -1,0 +1,244 @@
+//! What an actor and its broker say to each other on the control channel.
+//!
+//! Owns: the messages, their encoding, and which descriptors travel beside them. Must not
+//! know: sockets, processes. Invariant: one packet is one message, one CBOR item; whatever an
+//! actor says is a request, whatever the broker says is so.
+
+use std::time::Duration;
+
+use greenroom_abi::kind::{DecodeError, EncodeError, Exit};
+use greenroom_abi::{ActorId, RemoteError, payload};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Numbers an actor's requests, so that each answer finds its question.
+pub type RequestId = u64;
+
+/// From an actor to its broker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToBroker {
+    /// The modules are loaded: the actor can be called.
+    Ready,
+    /// The modules cannot be loaded; the actor is about to exit.
+    LoadFailed {
+        /// Why, in words.
+        reason: String,
+    },
+    /// Start a child. Answered by [`ToActor::Spawned`].
+    Spawn {
+        /// Echoed in the answer.
+        request: RequestId,
+        /// What to start.
+        spec: SpawnSpec,
+    },
+    /// Forget a [`ToBroker::Spawn`] that is not yet answered: the child, if there is one, is
+    /// killed, and the answer is an error.
+    AbandonSpawn {
+        /// The request to forget.
+        request: RequestId,
+    },
+    /// End an actor and all below it. Answered by [`ToActor::Ended`] once it is gone.
+    CancelActor {
+        /// Echoed in the answer.
+        request: RequestId,
+        /// Whom to end, by uuid.
+        actor: String,
+    },
+    /// A line for the log.
+    Log(LogLine),
+    /// How far a long job has come.
+    Progress {
+        /// Units done.
+        done: u64,
+        /// Units in all; 0 if unknown.
+        total: u64,
+        /// What is being done.
+        message: String,
+    },
+}
+
+/// From the broker to an actor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToActor {
+    /// The first message: who the actor is and what it runs. Attached: the pipe to its parent,
+    /// then one file per component, then one folder per directory grant, each in order.
+    Init(Box<Init>),
+    /// The answer to [`ToBroker::Spawn`]. Attached if it succeeded: the pipe to the child.
+    Spawned {
+        /// Which request this answers.
+        request: RequestId,
+        /// Who the child is, or why there is none.
+        result: Result<ActorId, Box<RemoteError>>,
+    },
+    /// The answer to [`ToBroker::CancelActor`].
+    Ended {
+        /// Which request this answers.
+        request: RequestId,
+        /// Whether the actor was ended.
+        result: Result<(), Box<RemoteError>>,
+    },
+    /// An actor that this one has a pipe to has exited.
+    Exited {
+        /// Who.
+        actor: ActorId,
+        /// How its process ended.
+        exit: Exit,
+    },
+    /// Cancel everything that runs, then exit: the first rung of the ladder.
+    Cancel {
+        /// Who asked.
+        by: ActorId,
+    },
+    /// Exit at once: the second rung.
+    Exit,
+}
+
+/// What a child is to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SpawnSpec {
+    /// Its name.
+    pub name: String,
+    /// What to enable in it: `module` or `module:function`.
+    pub modules: Vec<String>,
+    /// The directories it may see, out of those that its parent sees.
+    pub dirs: Vec<DirGrant>,
+    /// Its environment variables.
+    pub env: Vec<(String, String)>,
+}
+
+/// A directory of a parent, passed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirGrant {
+    /// Where the parent sees it.
+    pub source: String,
+    /// Where the child will see it.
+    pub target: String,
+    /// Whether the child may write.
+    pub writable: bool,
+}
+
+/// All that a new actor must know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Init {
+    /// Who it is.
+    pub id: ActorId,
+    /// The names from the root of the tree down to it.
+    pub path: Vec<String>,
+    /// Whether it is the root of its tree.
+    pub is_root: bool,
+    /// Who started it and owns it; the other end of the first attachment.
+    pub parent: ActorId,
+    /// How many of the attachments are components.
+    pub components: usize,
+    /// The allowlist.
+    pub modules: Vec<EnabledModule>,
+    /// The guest paths of the attached folders, and whether each is writable.
+    pub dirs: Vec<(String, bool)>,
+    /// Environment variables.
+    pub env: Vec<(String, String)>,
+    /// The bounds it lives in.
+    pub limits: Limits,
+}
+
+/// One entry of the allowlist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnabledModule {
+    /// The name callers use.
+    pub name: String,
+    /// Which of the attached components.
+    pub component: usize,
+    /// Only this interface of it; otherwise all it exports.
+    pub interface: Option<String>,
+    /// Only these functions; otherwise all.
+    pub functions: Option<Vec<String>>,
+}
+
+/// The bounds of an actor and of every wait in it. A child's are at most its parent's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Children alive at once, in all nurseries of the actor.
+    pub children: usize,
+    /// How far below the root an actor may stand; the root is at depth 0.
+    pub depth: usize,
+    /// Actors alive at once in the whole tree.
+    pub tree: usize,
+    /// Tasks running at once in the actor.
+    pub tasks: usize,
+    /// From the order to start a child until it is ready.
+    pub spawn: Duration,
+    /// From a call's start until its acknowledgement.
+    pub start: Duration,
+    /// From a task's cancellation until its instance is discarded with it. Below `ask`, so
+    /// that an actor with a stubborn task still leaves gracefully.
+    pub grace: Duration,
+    /// The first rung of the cancel ladder: from asking an actor to end until it is ordered.
+    pub ask: Duration,
+    /// The second rung: from the order until SIGKILL.
+    pub order: Duration,
+    /// The bound on the whole ladder of an actor whose descendants hold it up.
+    pub ladder: Duration,
+    /// From a pipe's end until its calls fail, so that the broker can say how the peer died.
+    pub obituary: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            children: 64,
+            depth: 8,
+            tree: 512,
+            tasks: 4096,
+            spawn: Duration::from_secs(10),
+            start: Duration::from_secs(10),
+            grace: Duration::from_millis(300),
+            ask: Duration::from_millis(500),
+            order: Duration::from_millis(400),
+            ladder: Duration::from_millis(1500),
+            obituary: Duration::from_millis(60),
+        }
+    }
+}
+
+/// A line for the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// How grave.
+    pub level: LogLevel,
+    /// The part of the program that speaks.
+    pub target: String,
+    /// What it says.
+    pub message: String,
+    /// The task that speaks, as `module:function#number`.
+    pub task: Option<String>,
+}
+
+/// How grave a log line is, gravest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum LogLevel {
+    /// Something failed.
+    Error,
+    /// Something is odd.
+    Warn,
+    /// Something happened.
+    Info,
+    /// For whoever looks for a fault.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+/// The bytes of a control message.
+///
+/// # Errors
+/// Never in practice: every field can be encoded.
+pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, EncodeError> {
+    payload::encode(message)
+}
+
+/// Reads a control message.
+///
+/// # Errors
+/// [`DecodeError`] when the bytes are not one: the peer misbehaves.
+pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, DecodeError> {
+    payload::decode(bytes)
+}
