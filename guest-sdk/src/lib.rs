@@ -5,7 +5,8 @@
 //! other actors, by name or, from Rust, by value: `math::square { x: 3 }` is a call of the
 //! function `math::square`, and running it gives that function's result.
 //!
-//! ```
+//! ```no_run
+//! # #![no_main]
 //! use greenroom_guest::prelude::*;
 //!
 //! #[module]
@@ -72,5 +73,6 @@ pub use time::{monotonic_now, sleep};
 
 /// The guide for authors, whose examples are compiled with this crate's tests.
 #[cfg(doctest)]
+#[doc(test(attr(no_main)))]
 #[doc = include_str!("../../docs/sdk.md")]
 mod guide {}

@@ -8,6 +8,7 @@ pub use futures_util::stream::{self, StreamExt, TryStreamExt};
 pub use log;
 
 pub use crate::{
-    ActorId, ByteBuf, Call, DirGrant, Fault, Nursery, OrFault, Portal, RemoteActorError, ResultPortal,
-    SpawnOptions, current_actor, current_context, fault, kwargs, module, monotonic_now, progress, sleep,
+    ActorId, ByteBuf, Call, DirGrant, Fault, Kwargs, Nursery, OrFault, Portal, RemoteActorError,
+    ResultPortal, SpawnOptions, current_actor, current_context, fault, kwargs, module, monotonic_now,
+    progress, sleep,
 };

@@ -1,0 +1,212 @@
+//! Functions that misbehave, each in one way, for the end-to-end suite.
+//!
+//! The host calls them as `faults:<function>`, directly in a root actor, or through actors in
+//! between by `middle:relay`. What each one does is in the file of its group.
+
+mod errors;
+mod memory;
+mod panics;
+mod residency;
+mod stuck;
+mod traps;
+mod trees;
+
+use greenroom_guest::prelude::*;
+
+/// One function per way to misbehave, and a few that behave, to compare with.
+#[module]
+pub mod faults {
+    use crate::errors::{MyError, Unencodable};
+    use crate::{errors, memory, panics, residency, stuck, traps, trees};
+    use greenroom_guest::prelude::*;
+    use std::time::Duration;
+
+    /// Gives back what it was given.
+    pub fn echo(bytes: ByteBuf) -> ByteBuf {
+        bytes
+    }
+
+    /// Takes two arguments of different types.
+    pub fn typed(x: i64, name: String) -> String {
+        format!("{name}={x}")
+    }
+
+    /// Takes an argument that may be left out.
+    pub fn optional(x: Option<i64>) -> i64 {
+        x.unwrap_or(-1)
+    }
+
+    /// Waits, and gives how long.
+    pub async fn sleep_ms(ms: u64) -> u64 {
+        sleep(Duration::from_millis(ms)).await;
+        ms
+    }
+
+    /// Who called, as the host states it.
+    pub fn caller() -> ActorId {
+        current_context().caller()
+    }
+
+    /// Panics with the message.
+    pub async fn panic(msg: String) {
+        panics::at_top(&msg);
+    }
+
+    /// Panics three calls down, holding something at every level.
+    pub async fn panic_nested(msg: String) {
+        panics::nested(3, &msg);
+    }
+
+    /// Panics after having waited, holding something whose drop `drops` counts.
+    pub async fn panic_later(msg: String, ms: u64) {
+        let _guard = residency::CountedDrop;
+        sleep(Duration::from_millis(ms)).await;
+        panics::at_top(&msg);
+    }
+
+    /// Panics in a destructor while the task is being dropped for its cancellation.
+    pub async fn panic_in_drop(msg: String) {
+        let _guard = panics::PanicsOnDrop(msg);
+        std::future::pending::<()>().await;
+    }
+
+    /// Fails with an error of its own.
+    pub async fn error(code: u32, text: String) -> Result<(), MyError> {
+        Err(MyError { code, text })
+    }
+
+    /// Gives a result that cannot be encoded.
+    pub fn unencodable() -> Unencodable {
+        errors::Unencodable
+    }
+
+    /// Reads beyond the end of its memory.
+    pub fn oob() -> u8 {
+        traps::out_of_bounds()
+    }
+
+    /// Executes WebAssembly's `unreachable`.
+    pub fn unreachable() {
+        traps::unreachable();
+    }
+
+    /// Divides by zero without Rust's check.
+    pub fn divide(by: i32) -> i32 {
+        traps::divide(by)
+    }
+
+    /// Calls itself until the stack is full.
+    pub fn stack_overflow() -> u64 {
+        traps::overflow_stack(0)
+    }
+
+    /// Allocates until there is no more.
+    pub fn oom() {
+        memory::exhaust();
+    }
+
+    /// Allocates this many MiB, touches and frees them.
+    pub fn allocate(mib: u32) -> u32 {
+        memory::allocate(mib)
+    }
+
+    /// Never yields and never ends.
+    pub fn spin() {
+        stuck::spin();
+    }
+
+    /// Burns this many milliseconds without yielding.
+    pub fn burn(ms: u64) -> u64 {
+        stuck::burn(Duration::from_millis(ms));
+        ms
+    }
+
+    /// Waits for ever; once cancelled, its destructor burns this many milliseconds, logs
+    /// `slow drop: done` and counts in `drops`.
+    pub async fn slow_drop(ms: u64) {
+        let _guard = stuck::SlowDrop(Duration::from_millis(ms));
+        std::future::pending::<()>().await;
+    }
+
+    /// Writes this many log lines.
+    pub fn flood_log(lines: u32) {
+        stuck::flood_log(lines);
+    }
+
+    /// Waits for ever, counted under the key for as long as it does.
+    pub async fn hold(key: String) {
+        let _held = residency::Held::new(key);
+        std::future::pending::<()>().await;
+    }
+
+    /// How many tasks of this instance hold the key.
+    pub fn probe(key: String) -> u32 {
+        residency::held(&key)
+    }
+
+    /// Counts its own calls in this instance.
+    pub fn count() -> u32 {
+        residency::count()
+    }
+
+    /// How many guards this instance has dropped.
+    pub fn drops() -> u32 {
+        residency::drops()
+    }
+
+    /// Waits until another task of this instance sends a signal under the key, and gives it.
+    pub async fn await_signal(key: String) -> i64 {
+        residency::signal(key).await
+    }
+
+    /// Sends the signal; gives whether anybody was waiting.
+    pub fn send_signal(key: String, value: i64) -> bool {
+        residency::send_signal(&key, value)
+    }
+
+    /// Starts a tree of actors, `fanout` below each down to `depth` levels, all of which wait for
+    /// ever. Logs `tree: ready` in each actor once all below it can be called.
+    pub async fn spawn_tree(depth: u32, fanout: u32) -> Result<(), Fault> {
+        trees::spawn(depth, fanout).await
+    }
+
+    /// Opens a nursery, starts this many actors in it, and fails in the given way.
+    pub async fn abandon_children(children: u32, panic: bool) -> Result<(), Fault> {
+        trees::abandon(children, panic).await
+    }
+}
+
+/// Passing calls on.
+#[module]
+pub mod middle {
+    use greenroom_guest::prelude::*;
+
+    /// Calls a function in a leaf of its own, which is started with the modules in `enable`
+    /// (default: the one called), and gives the result's encoding. An error is passed on.
+    pub async fn relay(
+        module: String,
+        function: String,
+        kwargs: ByteBuf,
+        enable: Option<Vec<String>>,
+    ) -> Result<ByteBuf, Fault> {
+        let nursery = Nursery::open();
+        let enable = enable.unwrap_or_else(|| vec![module.clone()]);
+        let leaf = nursery.start_actor("leaf", enable).await?;
+        let kwargs = Kwargs::from_payload(kwargs.into_vec());
+        let result = leaf.run_encoded(&module, &function, kwargs).await?;
+        leaf.cancel_actor().await?;
+        Ok(ByteBuf::from(result))
+    }
+}
+
+/// Calls a function without arguments in a leaf below a middle actor: three levels, the root
+/// being this one. Its failure is this function's.
+#[greenroom_guest::main]
+async fn main(function: String) -> Result<ByteBuf, Fault> {
+    let nursery = Nursery::open();
+    let middle = nursery.start_actor("middle", [middle::MODULE, faults::MODULE]).await?;
+    let call = middle::relay { module: "faults".into(), function, kwargs: ByteBuf::new(), enable: None };
+    let result = middle.run(call).await?;
+    middle.cancel_actor().await?;
+    Ok(result)
+}
