@@ -299,3 +299,6 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

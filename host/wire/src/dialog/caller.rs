@@ -168,8 +168,8 @@ impl Caller {
         }
     }
 
-    /// The peer acknowledged the start.
-    pub(crate) fn acknowledge(&mut self, context: ContextId) -> Result<(), PeerMisbehaved> {
+    /// The peer acknowledged the start; true if its starter still waits.
+    pub(crate) fn acknowledge(&mut self, context: ContextId) -> Result<bool, PeerMisbehaved> {
         self.state = match self.state {
             State::Queued => return Err(PeerMisbehaved::NotOpen(context)),
             State::Sending { .. } => return Err(PeerMisbehaved::StillStarting(context)),
@@ -178,9 +178,9 @@ impl Caller {
             State::Acked | State::Cancelling { acked: true } => {
                 return Err(PeerMisbehaved::AckedTwice(context));
             }
-            State::Abandoned => State::Abandoned,
+            State::Abandoned => return Ok(false),
         };
-        Ok(())
+        Ok(true)
     }
 
     /// A part of the outcome arrived.

@@ -149,8 +149,9 @@ impl Session {
 
     fn handle_start_ack(&mut self, context: ContextId) -> Result<(), PeerMisbehaved> {
         let caller = self.outgoing.get_mut(&context).ok_or(PeerMisbehaved::NotOpen(context))?;
-        caller.acknowledge(context)?;
-        self.events.push_back(Event::Acknowledged { context });
+        if caller.acknowledge(context)? {
+            self.events.push_back(Event::Acknowledged { context });
+        }
         self.prune_starts();
         Ok(())
     }

@@ -10,8 +10,16 @@ use bytes::{Bytes, BytesMut};
 use greenroom_abi::{ActorId, RemoteError};
 
 use super::*;
+use crate::config::{CHUNK, MIN_MAX_FRAME};
+use crate::frame;
+use crate::message::Message;
+use crate::violation::{PeerMisbehaved, Violation};
 
 mod calls;
+mod chaos;
+mod hostile;
+mod payloads;
+mod timing;
 
 /// A session with what it told its driver, and what is on the way to it.
 struct End {

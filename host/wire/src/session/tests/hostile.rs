@@ -1,0 +1,309 @@
+//! What a peer may not do.
+//!
+//! Owns: a table with every violation that depends on what came before, and what it does to the
+//! session. Must not know: honest conversations. Invariant: whatever arrives, the session ends
+//! every context once or goes on; it never panics.
+
+use greenroom_abi::kind;
+
+use super::*;
+use crate::cbor::HeaderError;
+use crate::config::{MAX_HANDSHAKE_FRAME, MAX_PENDING_PONGS, MIN_MAX_FRAME};
+use crate::violation::ApiMisuse;
+
+const HELLO: Message<'static> = Message::Hello { version: 1, max_frame: 131_072 };
+const WELCOME: Message<'static> = Message::Welcome { version: 1, max_frame: 131_072 };
+
+/// Limits that a test can reach.
+fn tight() -> Config {
+    Config { max_contexts: 3, max_payload: 100, max_buffered: 150, ..Config::default() }
+}
+
+fn start(number: u64) -> Message<'static> {
+    Message::Start { context: id(number), function: "a:b", kwargs: b"", deadline_us: None }
+}
+
+fn more(number: u64, chunk: &[u8]) -> Message<'_> {
+    Message::More { context: id(number), chunk }
+}
+
+fn give_back(number: u64) -> Message<'static> {
+    Message::Return { context: id(number), payload: b"" }
+}
+
+fn ack(number: u64) -> Message<'static> {
+    Message::StartAck { context: id(number) }
+}
+
+fn cancel(number: u64) -> Message<'static> {
+    Message::Cancel { context: id(number), by: None }
+}
+
+/// A session to which each message is given alone; stops at the first violation.
+fn feed(session: &mut Session, messages: &[Message<'_>]) -> Result<(), Violation> {
+    for message in messages {
+        let mut buffer = BytesMut::new();
+        message.encode(&mut buffer);
+        session.handle_input(&mut buffer, Instant::now())?;
+    }
+    Ok(())
+}
+
+/// An acceptor for what its peer says.
+fn acceptor() -> Session {
+    Session::new(Role::Acceptor, tight(), Instant::now())
+}
+
+/// An initiator that has sent a start of context 1, sent half of that of 3, and only queued 5.
+fn initiator() -> Session {
+    let now = Instant::now();
+    let config = Config { max_payload: 2 * CHUNK, max_buffered: 2 * CHUNK, ..Config::default() };
+    let mut session = Session::new(Role::Initiator, config, now);
+    for size in [0, CHUNK + 1, 0] {
+        session.start("a:b", Bytes::from(vec![0; size]), None, now).expect("not refused");
+    }
+    let mut out = BytesMut::new();
+    session.poll_transmit(&mut out, 100);
+    session
+}
+
+/// Gives the messages, of which only the last may be a violation, and checks all that follows.
+fn violate(mut session: Session, messages: &[Message<'_>], expected: PeerMisbehaved) {
+    let name = expected.to_string();
+    let (last, before) = messages.split_last().expect("at least one");
+    feed(&mut session, before).unwrap_or_else(|early| panic!("{early} before {name}"));
+    assert_eq!(feed(&mut session, &[*last]), Err(Violation::PeerMisbehaved(expected.clone())));
+    assert_closed(session, &expected);
+}
+
+/// Checks that a session has told its driver and its peer about a violation, and forgot the rest.
+fn assert_closed(mut session: Session, expected: &PeerMisbehaved) {
+    let name = expected.to_string();
+    assert!(session.is_closed(), "{name}");
+    assert_eq!((session.open_contexts(), session.poll_timeout()), (0, None), "{name}");
+    let events: Vec<_> = std::iter::from_fn(|| session.poll_event()).collect();
+    let violation = Violation::PeerMisbehaved(expected.clone());
+    let closed = Event::Closed { reason: CloseReason::Violation(violation.clone()) };
+    assert_eq!(events.last(), Some(&closed));
+    for event in &events {
+        if let Event::Ended { outcome: Err(error), .. } = event {
+            assert_eq!(error.kind(), Some(kind::PeerMisbehaved { violation: name.clone() }));
+        }
+    }
+    let count = |wanted: fn(&Event) -> bool| events.iter().filter(|event| wanted(event)).count();
+    let starts = count(|event| matches!(event, Event::Start { .. }));
+    let cancels = count(|event| matches!(event, Event::Cancel { .. }));
+    assert_eq!(starts, cancels, "{name}");
+
+    let mut out = BytesMut::new();
+    session.poll_transmit(&mut out, usize::MAX);
+    let reason = violation.to_string();
+    assert_eq!(Message::decode(&out[4..]), Ok(Message::Goodbye { reason: &reason }));
+    let again = session.handle_input(&mut out, Instant::now());
+    assert_eq!(again, Err(Violation::ApiMisuse(ApiMisuse::InputAfterViolation)));
+    assert!(session.poll_event().is_none());
+}
+
+#[test]
+fn in_the_handshake() {
+    use PeerMisbehaved::*;
+    let cases: &[(&[Message<'_>], PeerMisbehaved)] = &[
+        (&[start(1)], BeforeHandshake(8)),
+        (&[Message::Ping { token: 1 }], BeforeHandshake(2)),
+        (&[WELCOME], UnexpectedHandshake(1)),
+        (&[HELLO, HELLO], UnexpectedHandshake(0)),
+        (&[Message::Hello { version: 0, max_frame: 131_072 }], UnsupportedVersion(0)),
+        (&[Message::Hello { version: 1, max_frame: 73_727 }], MaxFrameTooSmall(73_727)),
+    ];
+    for (messages, expected) in cases {
+        violate(acceptor(), messages, expected.clone());
+    }
+    let cases: &[(&[Message<'_>], PeerMisbehaved)] = &[
+        (&[HELLO], UnexpectedHandshake(0)),
+        (&[give_back(1)], BeforeHandshake(15)),
+        (&[WELCOME, WELCOME], UnexpectedHandshake(1)),
+        (&[Message::Welcome { version: 2, max_frame: 131_072 }], UnsupportedVersion(2)),
+    ];
+    for (messages, expected) in cases {
+        violate(initiator(), messages, expected.clone());
+    }
+    feed(&mut acceptor(), &[Message::Hello { version: 7, max_frame: 131_072 }])
+        .expect("a later version speaks this one too");
+}
+
+#[test]
+fn as_a_caller() {
+    use PeerMisbehaved::*;
+    let full = [9; 100];
+    let large = PayloadTooLarge { context: id(1), limit: 100 };
+    let over = Message::Start { context: id(1), function: "a:b", kwargs: &[9; 101], deadline_us: None };
+    let cases: &[(&[Message<'_>], PeerMisbehaved)] = &[
+        (&[HELLO, start(2)], NotYours(id(2))),
+        (&[HELLO, start(1), start(1)], NotNew(id(1))),
+        (&[HELLO, start(3), start(1)], NotNew(id(1))),
+        (&[HELLO, start(1), more(1, b"x")], NotNew(id(1))),
+        (&[HELLO, start(3), more(1, b"x")], NotNew(id(1))),
+        (&[HELLO, more(1, b"x"), cancel(1), more(1, b"x")], NotNew(id(1))),
+        (&[HELLO, more(1, b"x"), cancel(1), start(1)], NotNew(id(1))),
+        (&[HELLO, start(1), start(3), more(5, b"x"), start(7)], TooManyContexts(3)),
+        (&[HELLO, start(1), start(3), more(5, b"x"), more(7, b"x")], TooManyContexts(3)),
+        (&[HELLO, cancel(1)], NeverStarted(id(1))),
+        (&[HELLO, start(1), cancel(3)], NeverStarted(id(3))),
+        (&[HELLO, cancel(2)], NotYours(id(2))),
+        (&[HELLO, more(1, b"")], EmptyChunk(id(1))),
+        (&[HELLO, over], large.clone()),
+        (&[HELLO, more(1, &full), more(1, b"x")], large.clone()),
+        (
+            &[
+                HELLO,
+                more(1, &full),
+                Message::Start { context: id(1), function: "a:b", kwargs: b"x", deadline_us: None },
+            ],
+            large,
+        ),
+        (&[HELLO, more(1, &full), more(3, &full)], TooMuchBuffered(150)),
+    ];
+    for (messages, expected) in cases {
+        violate(acceptor(), messages, expected.clone());
+    }
+}
+
+#[test]
+fn as_a_callee() {
+    use PeerMisbehaved::*;
+    let unreadable = Message::Error { context: id(1), payload: b"\x01\x02" };
+    let reason = "bytes follow the item at offset 1".to_owned();
+    let half = vec![9; CHUNK];
+    let cases: &[(&[Message<'_>], PeerMisbehaved)] = &[
+        (&[WELCOME, give_back(7)], NotOpen(id(7))),
+        (&[WELCOME, give_back(2)], NotOpen(id(2))),
+        (&[WELCOME, give_back(1), give_back(1)], NotOpen(id(1))),
+        (&[WELCOME, give_back(1), ack(1)], NotOpen(id(1))),
+        (&[WELCOME, give_back(1), more(1, b"x")], NotOpen(id(1))),
+        (&[WELCOME, ack(1), ack(1)], AckedTwice(id(1))),
+        (&[WELCOME, ack(3)], StillStarting(id(3))),
+        (&[WELCOME, give_back(3)], StillStarting(id(3))),
+        (&[WELCOME, more(3, b"x")], StillStarting(id(3))),
+        (&[WELCOME, ack(5)], NotOpen(id(5))),
+        (&[WELCOME, give_back(5)], NotOpen(id(5))),
+        (&[WELCOME, more(5, b"x")], NotOpen(id(5))),
+        (&[WELCOME, start(1)], NotYours(id(1))),
+        (&[WELCOME, cancel(1)], NotYours(id(1))),
+        (&[WELCOME, more(1, b"")], EmptyChunk(id(1))),
+        (
+            &[WELCOME, more(1, &half), more(1, &half), more(1, b"x")],
+            PayloadTooLarge { context: id(1), limit: 2 * CHUNK },
+        ),
+        (&[WELCOME, unreadable], UnreadableError { context: id(1), reason }),
+    ];
+    for (messages, expected) in cases {
+        violate(initiator(), messages, expected.clone());
+    }
+}
+
+#[test]
+fn after_goodbye() {
+    let mut session = initiator();
+    feed(&mut session, &[WELCOME, Message::Goodbye { reason: "" }]).expect("honest");
+    assert!(!session.is_closed(), "the driver is to say how its contexts end");
+    let violation = feed(&mut session, &[give_back(1)]).expect_err("a violation");
+    assert_eq!(violation, PeerMisbehaved::AfterGoodbye.into());
+    assert!(session.is_closed());
+    assert!(!session.has_output(), "nobody is there to be told");
+    let events: Vec<_> = std::iter::from_fn(|| session.poll_event()).collect();
+    assert_eq!(events.len(), 5, "{events:?}");
+}
+
+#[test]
+fn in_a_frame() {
+    let too_large = |length, limit| PeerMisbehaved::FrameTooLarge { length, limit };
+    let first = (MAX_HANDSHAKE_FRAME, 131_072);
+    for (before, limit) in [(vec![], first.0), (vec![HELLO], first.1)] {
+        let mut session = acceptor();
+        feed(&mut session, &before).expect("honest so far");
+        let mut prefix = BytesMut::from(&(limit as u32).to_be_bytes()[..]);
+        assert_eq!(session.handle_input(&mut prefix, Instant::now()), Ok(()), "waits for the rest");
+        let mut prefix = BytesMut::from(&(limit as u32 + 1).to_be_bytes()[..]);
+        let expected = too_large(limit + 1, limit);
+        assert_eq!(session.handle_input(&mut prefix, Instant::now()), Err(expected.clone().into()));
+        assert!(prefix.is_empty());
+        assert_closed(session, &expected);
+    }
+    let mut session = acceptor();
+    feed(&mut session, &[HELLO, start(1)]).expect("honest so far");
+    let expected = PeerMisbehaved::Header(HeaderError::Truncated);
+    let mut empty = BytesMut::from(&[0; 4][..]);
+    assert_eq!(session.handle_input(&mut empty, Instant::now()), Err(expected.clone().into()));
+    assert_closed(session, &expected);
+}
+
+#[test]
+fn what_came_before_a_violation_counts() {
+    let mut session = acceptor();
+    let mut buffer = BytesMut::new();
+    for message in [HELLO, start(1), start(3), start(3), start(5)] {
+        message.encode(&mut buffer);
+    }
+    let violation = session.handle_input(&mut buffer, Instant::now()).expect_err("a violation");
+    assert_eq!(violation, PeerMisbehaved::NotNew(id(3)).into());
+    let events: Vec<_> = std::iter::from_fn(|| session.poll_event()).collect();
+    let cancelled = |number| Event::Cancel { context: id(number), by: None };
+    let expected = [
+        Event::Opened,
+        started(id(1), "a:b", b""),
+        started(id(3), "a:b", b""),
+        cancelled(1),
+        cancelled(3),
+        Event::Closed { reason: CloseReason::Violation(violation) },
+    ];
+    assert_eq!(events, expected);
+}
+
+#[test]
+fn a_flood_of_pings_does_not_grow_the_queue() {
+    let mut session = acceptor();
+    feed(&mut session, &[HELLO]).expect("honest");
+    session.poll_transmit(&mut BytesMut::new(), usize::MAX);
+    for token in 0..10_000 {
+        feed(&mut session, &[Message::Ping { token }]).expect("allowed");
+    }
+    let mut out = BytesMut::new();
+    session.poll_transmit(&mut out, usize::MAX);
+    let mut answered = Vec::new();
+    while let Some(frame) = frame::take(&mut out, MIN_MAX_FRAME).expect("an honest frame") {
+        match Message::decode(&frame).expect("an honest message") {
+            Message::Pong { token } => answered.push(token),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(answered, Vec::from_iter(10_000 - MAX_PENDING_PONGS as u64..10_000));
+    feed(&mut session, &[Message::Pong { token: 1 }]).expect("allowed");
+    assert_eq!(session.poll_event(), Some(Event::Opened));
+    assert_eq!(session.poll_event(), None, "nobody asked for that pong");
+}
+
+#[test]
+fn a_caller_that_reads_nothing_is_stopped_by_the_context_limit() {
+    let mut session = acceptor();
+    feed(&mut session, &[HELLO]).expect("honest");
+    for number in [1, 3, 5] {
+        feed(&mut session, &[start(number)]).expect("allowed");
+        session.finish(id(number), Ok(Bytes::new()));
+    }
+    assert_eq!(session.open_contexts(), 3, "the ends have not been sent");
+    let violation = feed(&mut session, &[start(7)]).expect_err("a violation");
+    assert_eq!(violation, PeerMisbehaved::TooManyContexts(3).into());
+}
+
+#[test]
+fn texts_of_this_side_are_shortened_to_what_a_peer_accepts() {
+    let mut pair = Pair::open();
+    let context = pair.call("a:b", b"");
+    pair.right.take_events();
+    let by = ActorId { name: "é".repeat(MAX_TEXT), uuid: "x".repeat(MAX_TEXT + 1) };
+    pair.left.session.cancel(context, &by);
+    pair.settle();
+    let events = pair.right.take_events();
+    let [Event::Cancel { by: Some(by), .. }] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!((by.name.len(), by.uuid.len()), (MAX_TEXT, MAX_TEXT));
+}

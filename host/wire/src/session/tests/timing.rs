@@ -1,0 +1,162 @@
+//! Acknowledgements and timeouts.
+//!
+//! Owns: the tests of what time brings about. Must not know: large payloads, hostile peers.
+
+use greenroom_abi::kind::StartTimeout;
+
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// The start timeout that a context ended with, by function and milliseconds.
+fn timed_out(events: &[Event]) -> Vec<(ContextId, String, u64)> {
+    let kinds = events.iter().map(|event| match event {
+        Event::Ended { context, outcome: Err(error) } => {
+            let kind: StartTimeout = error.kind().unwrap_or_else(|| panic!("{error}"));
+            (*context, kind.function, kind.waited_ms)
+        }
+        other => panic!("{other:?}"),
+    });
+    kinds.collect()
+}
+
+#[test]
+fn a_quick_call_is_not_acknowledged() {
+    let mut pair = Pair::open();
+    let context = pair.call("a:b", b"");
+    assert_eq!(pair.right.session.poll_timeout(), Some(pair.now + 50 * MS));
+    pair.advance(49 * MS);
+    pair.right.session.finish(context, Ok(Bytes::new()));
+    assert_eq!(pair.right.session.poll_timeout(), None);
+    pair.transmit();
+    let sent: usize = pair.left.wire.iter().map(|(_, bytes)| bytes.len()).sum();
+    assert_eq!(sent, 4 + 6, "one frame, the `Return`");
+}
+
+#[test]
+fn a_slow_call_is_acknowledged_once_and_may_take_for_ever() {
+    let mut pair = Pair::open();
+    let context = pair.call("a:b", b"");
+    let quick = pair.call("a:c", b"");
+    pair.right.session.finish(quick, Ok(Bytes::new()));
+    pair.advance(50 * MS);
+    assert_eq!(pair.left.session.poll_timeout(), None, "acknowledged: nothing to wait for");
+    assert_eq!(pair.right.session.poll_timeout(), None);
+    let events = [ended(quick, Ok(Bytes::new())), Event::Acknowledged { context }];
+    assert_eq!(pair.left.take_events(), events);
+    pair.advance(Duration::from_secs(1_000_000));
+    assert_eq!(pair.left.take_events(), []);
+    pair.right.session.finish(context, Ok(bytes(b"\x01")));
+    pair.settle();
+    assert_eq!(pair.left.take_events(), [ended(context, Ok(bytes(b"\x01")))]);
+    pair.assert_idle();
+}
+
+#[test]
+fn a_start_without_an_answer_times_out_and_is_cancelled() {
+    let mut pair = Pair::open();
+    pair.latency = Duration::from_secs(6);
+    let sent = pair.call("a:b", b"");
+    pair.advance(9_999 * MS);
+    assert_eq!(pair.left.take_events(), []);
+    pair.advance(MS);
+    assert_eq!(timed_out(&pair.left.take_events()), [(sent, "a:b".to_owned(), 10_000)]);
+    assert_eq!(pair.left.session.open_contexts(), 1, "the peer still owes its end");
+    pair.left.session.cancel(sent, &actor("boss"));
+    pair.advance(6_000 * MS);
+    let cancel = Event::Cancel { context: sent, by: None };
+    assert_eq!(pair.right.take_events(), [started(sent, "a:b", b""), cancel]);
+
+    // The peer's acknowledgement and end come late, and are swallowed.
+    let large = Bytes::from(vec![0; 3 * CHUNK]);
+    pair.right.session.finish(sent, Ok(large));
+    pair.advance(6_000 * MS);
+    assert_eq!(pair.left.take_events(), []);
+    pair.assert_idle();
+}
+
+#[test]
+fn a_start_that_cannot_be_sent_times_out_here() {
+    let mut pair = Pair::open();
+    let context = pair.left.session.start("a:b", Bytes::new(), None, pair.now).expect("not refused");
+    assert_eq!(pair.left.session.poll_timeout(), Some(pair.now + 10_000 * MS));
+    pair.left.session.handle_timeout(pair.now + 10_000 * MS);
+    assert_eq!(timed_out(&pair.left.take_events()), [(context, "a:b".to_owned(), 10_000)]);
+    pair.assert_idle();
+}
+
+#[test]
+fn a_cancelled_start_without_an_answer_times_out_without_a_second_cancel() {
+    let mut pair = Pair::open();
+    let context = pair.left.session.start("a:b", Bytes::new(), None, pair.now).expect("not refused");
+    pair.left.session.poll_transmit(&mut BytesMut::new(), usize::MAX);
+    pair.left.session.cancel(context, &actor("boss"));
+    pair.left.session.poll_transmit(&mut BytesMut::new(), usize::MAX);
+    pair.left.session.handle_timeout(pair.now + 10_000 * MS);
+    assert_eq!(timed_out(&pair.left.take_events()), [(context, "a:b".to_owned(), 10_000)]);
+    assert!(!pair.left.session.has_output());
+}
+
+#[test]
+fn a_large_start_has_time_as_long_as_it_moves_on() {
+    let mut pair = Pair::open();
+    let kwargs = Bytes::from(vec![0; 10 * CHUNK]);
+    let context = pair.left.session.start("a:b", kwargs, None, pair.now).expect("not refused");
+    let mut out = BytesMut::new();
+    // One chunk each 9 seconds: slow, but moving.
+    for _ in 0..5 {
+        out.clear();
+        pair.left.session.poll_transmit(&mut out, 1);
+        pair.now += 9_000 * MS;
+        pair.left.session.handle_timeout(pair.now);
+        assert_eq!(pair.left.take_events(), []);
+    }
+    // It stands still for one whole timeout.
+    for _ in 0..2 {
+        pair.now = pair.left.session.poll_timeout().expect("is still watched");
+        pair.left.session.handle_timeout(pair.now);
+    }
+    assert_eq!(timed_out(&pair.left.take_events()), [(context, "a:b".to_owned(), 10_000)]);
+    out.clear();
+    pair.left.session.poll_transmit(&mut out, usize::MAX);
+    assert_eq!(Message::decode(&out[4..]), Ok(Message::Cancel { context, by: None }));
+}
+
+#[test]
+fn a_handshake_that_takes_too_long_closes() {
+    for role in [Role::Initiator, Role::Acceptor] {
+        let now = Instant::now();
+        let mut end = End::new(role, Config::default(), now);
+        let context = end.session.start("a:b", Bytes::new(), None, now).expect("not refused");
+        assert_eq!(end.session.poll_timeout(), Some(now + 5_000 * MS));
+        end.session.handle_timeout(now + 4_999 * MS);
+        assert_eq!(end.take_events(), []);
+        end.session.handle_timeout(now + 5_000 * MS);
+        let mut events = end.take_events();
+        assert_eq!(events.pop(), Some(Event::Closed { reason: CloseReason::HandshakeTimeout }));
+        assert_eq!(timed_out(&events), [(context, "a:b".to_owned(), 5_000)]);
+        assert!(end.session.is_closed());
+        let mut out = BytesMut::new();
+        end.session.poll_transmit(&mut out, usize::MAX);
+        let reason = "the handshake took too long";
+        assert_eq!(Message::decode(&out[4..]), Ok(Message::Goodbye { reason }));
+        assert!(!end.session.has_output());
+    }
+}
+
+#[test]
+fn a_peer_that_stays_after_goodbye_is_guilty() {
+    let mut pair = Pair::open();
+    let context = pair.call("a:b", b"");
+    pair.right.session.goodbye("no");
+    pair.advance(4_999 * MS);
+    assert_eq!(pair.left.take_events(), []);
+    pair.advance(MS);
+    let events = pair.left.take_events();
+    let [Event::Ended { context: other, outcome: Err(error) }, Event::Closed { reason }] = events.as_slice()
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!((*other, error.src_type.as_str()), (context, "PeerMisbehaved"));
+    assert_eq!(reason, &CloseReason::Violation(PeerMisbehaved::Lingering.into()));
+}
