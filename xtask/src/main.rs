@@ -1,3 +1,53 @@
-//! Chores.
+//! Chores of this repository: `cargo xtask <chore>`.
 //!
-fn main() {}
+//! Owns: the command line. Must not know: how a chore is done. Invariant: whatever a chore
+//! needs and this machine lacks is installed by the chore, so each works on a fresh clone.
+
+mod demo;
+mod guests;
+mod host;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Install what building guests needs.
+    Setup,
+    /// Build the example modules and the guests of the tests to target/guests/*.wasm.
+    Guests,
+    /// Build everything and run two of the examples.
+    Demo,
+    /// Build the guests and run the tests.
+    Test {
+        /// Arguments for cargo test.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
+    /// Build the guests and run the benchmarks.
+    Bench {
+        /// Arguments for cargo bench.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Arguments::parse().chore {
+        Chore::Setup => guests::set_up().map(|_| ExitCode::SUCCESS),
+        Chore::Guests => guests::build().map(|()| ExitCode::SUCCESS),
+        Chore::Demo => demo::run(),
+        Chore::Test { arguments } => host::test(&arguments),
+        Chore::Bench { arguments } => host::bench(&arguments),
+    }
+}

@@ -1,0 +1,80 @@
+//! Runs cargo on the host's crates.
+//!
+//! Owns: the profile and the arguments. Must not know: what the crates are. Invariant: one
+//! profile, release, so that the engine, six minutes' work, is compiled once for all chores.
+
+use std::env;
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+
+use anyhow::Context;
+
+use crate::guests::{self, say};
+use crate::workspace::root;
+
+/// `cargo test` of everything, after building the guests.
+pub(crate) fn test(arguments: &[String]) -> anyhow::Result<ExitCode> {
+    guests::build()?;
+    let mut cargo = vec!["test", "--release"];
+    if !names_packages(arguments) {
+        cargo.push("--workspace");
+    }
+    cargo.extend(arguments.iter().map(String::as_str));
+    run_cargo(&cargo)
+}
+
+/// `cargo bench` of the benchmarks, after building the guests.
+pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<ExitCode> {
+    guests::build()?;
+    let mut cargo = vec!["bench", "--package", "greenroom-tests"];
+    cargo.extend(arguments.iter().map(String::as_str));
+    run_cargo(&cargo)
+}
+
+/// Builds the `greenroom` program.
+pub(crate) fn build() -> anyhow::Result<ExitCode> {
+    run_cargo(&["build", "--release", "--package", "greenroom"])
+}
+
+/// Runs a command at the top of the repository, saying so, and passes on how it ended.
+pub(crate) fn run(command: &mut Command, shown: &str) -> anyhow::Result<ExitCode> {
+    say(&format!("$ {shown}"));
+    let status = command.current_dir(root()).status().with_context(|| format!("cannot run {shown}"))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+fn run_cargo(arguments: &[&str]) -> anyhow::Result<ExitCode> {
+    // The cargo that runs us, so that both agree on the toolchain.
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    run(Command::new(cargo).args(arguments), &format!("cargo {}", arguments.join(" ")))
+}
+
+fn names_packages(arguments: &[String]) -> bool {
+    let own = arguments.iter().take_while(|argument| *argument != "--");
+    let mut own = own.map(String::as_str);
+    own.any(|argument| {
+        matches!(argument, "-p" | "--package" | "--workspace" | "--manifest-path")
+            || argument.starts_with("--package=")
+            || (argument.starts_with("-p") && !argument.starts_with("--"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_package_replaces_the_workspace() {
+        let named = |line: &str| {
+            let arguments: Vec<_> = line.split(' ').map(str::to_owned).collect();
+            names_packages(&arguments)
+        };
+        for line in ["-p greenroom-wire", "-pgreenroom-wire", "--package=x --lib", "--workspace"] {
+            assert!(named(line), "{line}");
+        }
+        for line in ["", "--profile dev", "some_test -- -p", "-- --package"] {
+            assert!(!named(line), "{line}");
+        }
+    }
+}
