@@ -1,1 +1,22 @@
-//! The trusted process: the tree, spawning, introductions, reaping
+//! The trusted process of a host run: it starts, introduces, limits and reaps actors.
+//!
+//! Owns: the tree, quotas, spawning, the cancel ladder, the sandbox's policy. Must not know:
+//! guest code, the command line. Invariant: nothing outlives what started it.
+
+mod broker;
+mod catalogue;
+mod grants;
+mod ladder;
+mod output;
+mod process;
+mod quota;
+mod report;
+mod spawner;
+mod tree;
+
+pub use broker::{Broker, Settings, StartError};
+pub use catalogue::Catalogue;
+pub use grants::{Grant, GrantError};
+pub use process::run_actor;
+pub use report::{Report, Stream};
+pub use spawner::{ExecSpawner, Process, Spawner};

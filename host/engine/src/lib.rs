@@ -1,1 +1,23 @@
-//! wasmtime behind the runtime door: compile, cache, link, run
+//! wasmtime behind the runtime's door.
+//!
+//! Owns: compiling and caching components, what they may import, running their functions,
+//! turning traps into data. Must not know: sockets, processes, who calls. Invariant: whatever
+//! a guest does, its caller gets an outcome.
+
+mod cache;
+mod engine;
+mod host;
+mod inspect;
+mod modules;
+mod resident;
+mod signature;
+mod ticker;
+mod trap;
+mod wasi;
+
+pub use cache::{Artifact, Cache, LoadError};
+pub use engine::Engine;
+pub use inspect::{ComponentInfo, Export};
+pub use modules::{LoadedComponent, ModuleError, Modules};
+pub use signature::Signature;
+pub use wasi::Grants;

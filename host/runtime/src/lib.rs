@@ -1,1 +1,27 @@
-//! Actors over pipes: links, portals, nurseries, tasks
+//! Actors over pipes: links, portals, nurseries, tasks, and the actor's event loop.
+//!
+//! Owns: what happens inside one actor, whichever guest it runs. Must not know: wasmtime,
+//! processes, the command line. Invariant: every call ends once, every task's nurseries are reaped
+//! before its outcome leaves the actor.
+
+mod actor;
+mod cancel;
+mod dispatch;
+mod guest;
+mod link;
+mod namespace;
+mod nursery;
+mod port;
+mod portal;
+mod task;
+
+pub use actor::{Actor, End, Identity, Outbox};
+pub use guest::{FunctionId, Guest, Idle};
+pub use link::Call;
+pub use nursery::{Nursery, OneShot};
+pub use port::broker_gone;
+pub use portal::Portal;
+pub use task::Task;
+
+/// What a call or a task ends with: a payload, or the error that took its place.
+pub use greenroom_wire::Outcome;

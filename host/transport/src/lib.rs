@@ -1,1 +1,10 @@
-//! Byte pipes and packet channels that can pass descriptors
+//! Byte pipes between actors and packet channels to the broker.
+//!
+//! Owns: Unix socketpairs, passing descriptors, and their in-memory twins for tests. Must not
+//! know: what travels through them. Invariant: whatever works over sockets works over memory.
+
+mod channel;
+mod pipe;
+
+pub use channel::{Attachment, Channel, Packet, attach, channel_from_fd, memory_channel, socket_channel};
+pub use pipe::{Pipe, memory_pipe, socket_pipe};

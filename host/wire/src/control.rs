@@ -138,6 +138,8 @@ pub struct Init {
     pub env: Vec<(String, String)>,
     /// The bounds it lives in.
     pub limits: Limits,
+    /// What its own host writes to the log, in `tracing`'s filter syntax; nothing if none.
+    pub log: Option<String>,
 }
 
 /// One entry of the allowlist.

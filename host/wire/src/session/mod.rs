@@ -61,9 +61,8 @@ enum Phase {
 /// - **`poll_*`** take from it what is to be done. After any command and any `handle_*`, call
 ///   [`poll_event`](Self::poll_event) until it gives none, send what
 ///   [`poll_transmit`](Self::poll_transmit) writes, and set one timer to
-///   [`poll_timeout`](Self::poll_timeout); polling changes nothing that another poll would have
-///   to see again, except that sending the last frame after a goodbye gives the
-///   [`Closed`](Event::Closed) event.
+///   [`poll_timeout`](Self::poll_timeout). Events come last or twice: sending the last frame
+///   after a goodbye gives the [`Closed`](Event::Closed) event.
 ///
 /// Time never goes backwards between calls. The session is as deterministic as its caller.
 #[derive(Debug)]

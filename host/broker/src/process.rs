@@ -1,0 +1,113 @@
+//! The life of an actor's process, from its first instruction to its exit status.
+//!
+//! Owns: taking over the control channel, loading the modules, serving. Must not know: the
+//! tree. Invariant: it cannot outlive the broker: the kernel kills it with the thread that
+//! started it, and the end of its control channel makes it exit.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+
+use greenroom_engine::{Engine, Grants, LoadedComponent, Modules};
+use greenroom_runtime::{Actor, End, Identity};
+use greenroom_transport::{Attachment, Channel, Packet, channel_from_fd};
+use greenroom_wire::control::{self, Init, ToActor, ToBroker};
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+/// The exit status of an actor that was ordered to exit: what a shell gives for SIGTERM.
+const ORDERED: i32 = 143;
+
+/// Runs this process as an actor: to be called first thing by the program that an
+/// [`ExecSpawner`](crate::ExecSpawner) executes. Does not return while the actor lives.
+pub fn run_actor() -> ExitCode {
+    match live() {
+        // Guest threads and blocked file operations must not hold up the exit.
+        Ok(End::Cancelled) => std::process::exit(0),
+        Ok(End::Ordered) => std::process::exit(ORDERED),
+        Ok(End::BrokerGone) => std::process::exit(1),
+        Err(error) => {
+            let _ = io::Write::write_all(&mut io::stderr(), format!("{error}\n").as_bytes());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn live() -> io::Result<End> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let control = rustix::io::dup(rustix::stdio::stdin())?;
+    rustix::io::fcntl_setfd(&control, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let channel = channel_from_fd(control)?;
+        let Some((init, attachments)) = introduction(&channel).await? else { return Ok(End::BrokerGone) };
+        serve(channel, init, attachments).await
+    })
+}
+
+/// The broker's first message; none if it has nothing to say any more.
+async fn introduction(channel: &Channel) -> io::Result<Option<(Init, Vec<Attachment>)>> {
+    let Some(packet) = channel.receive().await? else { return Ok(None) };
+    match control::decode(&packet.bytes) {
+        Ok(ToActor::Init(init)) => Ok(Some((*init, packet.attachments))),
+        Ok(_) | Err(_) => Err(io::Error::other(
+            "an actor process is started by a broker, not by hand; see `greenroom run --help`",
+        )),
+    }
+}
+
+async fn serve(channel: Channel, init: Init, attachments: Vec<Attachment>) -> io::Result<End> {
+    if let Some(filter) = &init.log {
+        let filter = tracing_subscriber::EnvFilter::new(filter);
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time().init();
+    }
+    let _ = rustix::thread::set_name(&title(&init.id.name));
+    let mut attachments = attachments.into_iter();
+    let pipe = attachments.next().ok_or_else(|| io::Error::other("the pipe to the parent is missing"))?;
+    let fds = attachments.map(|attachment| match attachment {
+        Attachment::Fd(fd) => Ok(fd),
+        Attachment::Memory(_) => Err(io::Error::other("a descriptor was expected")),
+    });
+    let mut fds = fds.collect::<io::Result<Vec<OwnedFd>>>()?;
+    let folders = fds.split_off(init.components.min(fds.len()));
+    let components: Vec<_> = fds.into_iter().map(|code| LoadedComponent { code }).collect();
+    let dirs = init.dirs.iter().zip(folders).map(|((path, writable), fd)| (path.clone(), fd, *writable));
+    let grants = Grants {
+        dirs: dirs.collect(),
+        env: init.env.clone(),
+        output: [
+            Some(rustix::io::dup(rustix::stdio::stdout())?),
+            Some(rustix::io::dup(rustix::stdio::stderr())?),
+        ],
+    };
+    let engine = Engine::new().map_err(|error| io::Error::other(error.to_string()))?;
+    let loaded = tokio::select! {
+        loaded = Modules::load(&engine, &init.modules, &components, grants) => loaded,
+        // Nothing but orders can come before the actor is ready.
+        _ = channel.receive() => return Ok(End::Ordered),
+    };
+    let modules = match loaded {
+        Ok(modules) => modules,
+        Err(error) => {
+            let message = ToBroker::LoadFailed { reason: error.to_string() };
+            let bytes = control::encode(&message).map_err(io::Error::other)?;
+            channel.send(Packet { bytes, attachments: Vec::new() }).await?;
+            // The broker ends this process; its death is the answer.
+            let _ = channel.receive().await;
+            return Ok(End::Ordered);
+        }
+    };
+    let identity =
+        Identity { id: init.id, path: init.path, pid: std::process::id(), is_root: init.is_root };
+    let (actor, outbox) = Actor::new(identity, init.limits, Box::new(modules));
+    actor.serve_parent(init.parent, pipe)?;
+    actor.ready();
+    Ok(actor.run(channel, outbox).await)
+}
+
+/// A name as the kernel shows it beside the process number: 15 bytes, no NUL.
+fn title(name: &str) -> std::ffi::CString {
+    let bytes: Vec<u8> = name.bytes().filter(|byte| *byte != 0).take(15).collect();
+    std::ffi::CString::new(bytes).unwrap_or_default()
+}

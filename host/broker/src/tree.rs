@@ -1,0 +1,187 @@
+//! The tree of actors: who there is, who owns whom.
+//!
+//! Owns: the records and the questions one may ask of the tree. Must not know: channels' contents,
+//! timers. Invariant: every record but the operator's has a parent that is still here; a record
+//! leaves only after its children have.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use greenroom_abi::ActorId;
+use greenroom_abi::kind::Exit;
+use greenroom_transport::{Attachment, Packet};
+use greenroom_wire::control::{RequestId, ToActor, encode};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::grants::Grant;
+use crate::ladder::Ladder;
+use crate::output::Tail;
+
+/// What the tree knows an actor by.
+pub(crate) type Key = Uuid;
+
+/// One actor.
+pub(crate) struct Record {
+    pub(crate) id: ActorId,
+    pub(crate) path: Vec<String>,
+    pub(crate) parent: Option<Key>,
+    pub(crate) children: Vec<Key>,
+    pub(crate) stage: Stage,
+    pub(crate) ladder: Option<Ladder>,
+    pub(crate) packets: mpsc::UnboundedSender<Packet>,
+    /// The way to signal its process; none for the operator, which is this process.
+    pub(crate) pidfd: Option<OwnedFd>,
+    pub(crate) grants: Vec<Grant>,
+    /// The components its modules come from, by their number in the catalogue.
+    pub(crate) components: Vec<usize>,
+    pub(crate) tail: Tail,
+    /// Who waits for its end.
+    pub(crate) waiters: Vec<(Key, RequestId)>,
+}
+
+/// How far an actor's life has come.
+pub(crate) enum Stage {
+    /// Its process runs, its modules are not loaded yet.
+    Starting(Birth),
+    /// It can be called.
+    Ready,
+    /// Its process is gone; descendants are still being ended.
+    Gone,
+}
+
+/// What its starter waits for.
+pub(crate) struct Birth {
+    pub(crate) request: RequestId,
+    /// The starter's end of the pipe to it.
+    pub(crate) pipe: Attachment,
+    pub(crate) deadline: Instant,
+    /// Why it is already known to have failed.
+    pub(crate) failure: Option<String>,
+}
+
+impl Record {
+    /// Sends a message; to an actor that is gone it is lost, which its exit notice tells.
+    pub(crate) fn tell(&self, message: &ToActor, attachments: Vec<Attachment>) {
+        match encode(message) {
+            Ok(bytes) => {
+                let _ = self.packets.send(Packet { bytes, attachments });
+            }
+            Err(error) => tracing::error!(%error, actor = %self.id, "cannot encode a control message"),
+        }
+    }
+
+    /// When something is due for it.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let birth = match &self.stage {
+            Stage::Starting(birth) if birth.failure.is_none() => Some(birth.deadline),
+            _ => None,
+        };
+        birth.into_iter().chain(self.ladder.as_ref().and_then(Ladder::due)).min()
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.stage, Stage::Gone)
+    }
+}
+
+/// All actors of a run.
+#[derive(Default)]
+pub(crate) struct Tree {
+    records: HashMap<Key, Record>,
+}
+
+impl Tree {
+    pub(crate) fn insert(&mut self, key: Key, record: Record) {
+        if let Some(parent) = record.parent.and_then(|parent| self.records.get_mut(&parent)) {
+            parent.children.push(key);
+        }
+        self.records.insert(key, record);
+    }
+
+    pub(crate) fn get(&self, key: Key) -> Option<&Record> {
+        self.records.get(&key)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Record> {
+        self.records.get_mut(&key)
+    }
+
+    /// How many actors there are, the operator not counted.
+    pub(crate) fn actors(&self) -> usize {
+        self.records.len().saturating_sub(1)
+    }
+
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.records.keys().copied().collect()
+    }
+
+    /// The child of `parent` whose start it asked for under this number.
+    pub(crate) fn starting(&self, parent: Key, request: RequestId) -> Option<Key> {
+        let children = &self.records.get(&parent)?.children;
+        children.iter().copied().find(|child| {
+            matches!(self.records.get(child).map(|record| &record.stage),
+                Some(Stage::Starting(birth)) if birth.request == request)
+        })
+    }
+
+    /// Whether `ancestor` is `actor` or stands above it.
+    pub(crate) fn owns(&self, ancestor: Key, actor: Key) -> bool {
+        let mut at = Some(actor);
+        while let Some(key) = at {
+            if key == ancestor {
+                return true;
+            }
+            at = self.records.get(&key).and_then(|record| record.parent);
+        }
+        false
+    }
+
+    /// An actor and all below it, parents first.
+    pub(crate) fn subtree(&self, top: Key) -> Vec<Key> {
+        let mut found = vec![top];
+        let mut next = 0;
+        while let Some(record) = found.get(next).and_then(|key| self.records.get(key)) {
+            found.extend(&record.children);
+            next += 1;
+        }
+        found
+    }
+
+    /// Whether descendants that are themselves being ended hold an actor up.
+    pub(crate) fn held_up(&self, key: Key) -> bool {
+        let below = self.subtree(key);
+        below.iter().skip(1).filter_map(|key| self.records.get(key)).any(|record| record.ladder.is_some())
+    }
+
+    /// Takes out an actor that is gone and has no children left, and then its parent if that
+    /// is in the same state, and so on up; gives what was taken out.
+    pub(crate) fn prune(&mut self, key: Key) -> Vec<Record> {
+        let mut pruned = Vec::new();
+        let mut at = Some(key);
+        while let Some(key) = at {
+            match self.records.get(&key) {
+                Some(record) if record.is_gone() && record.children.is_empty() => {}
+                _ => break,
+            }
+            let Some(record) = self.records.remove(&key) else { break };
+            at = record.parent;
+            if let Some(parent) = at.and_then(|parent| self.records.get_mut(&parent)) {
+                parent.children.retain(|child| *child != key);
+            }
+            pruned.push(record);
+        }
+        pruned
+    }
+
+    /// The earliest moment at which something is due.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.records.values().filter_map(Record::due).min()
+    }
+}
+
+/// What the death of an actor was, for those who had to do with it.
+pub(crate) fn obituary(id: &ActorId, exit: &Exit) -> ToActor {
+    ToActor::Exited { actor: id.clone(), exit: exit.clone() }
+}

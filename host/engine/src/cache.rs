@@ -1,0 +1,218 @@
+//! Compiled components, kept between runs.
+//!
+//! Owns: reading a component from a file, compiling it once, the folder of compiled code. Must
+//! not know: who will run it. Invariant: compiled code is trusted input to wasmtime, so it is
+//! read only from a folder that this user owns, that nobody else can write, and that only this
+//! file writes.
+//!
+//! An entry's name is the hash of the component, wasmtime's version and its settings. Beside
+//! the code lies what [`ComponentInfo`] says of it.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use greenroom_abi::payload;
+use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
+
+use crate::engine::Engine;
+use crate::inspect::{Chain, ComponentInfo};
+
+/// The largest component that is read: far above real ones (Python's interpreter is 18 MB).
+const MAX_COMPONENT_BYTES: u64 = 256 * 1024 * 1024;
+
+/// A component ready to be loaded by an actor.
+#[derive(Debug)]
+pub struct Artifact {
+    /// The compiled code, open for reading.
+    pub code: File,
+    /// What it is.
+    pub info: ComponentInfo,
+}
+
+/// Why a file cannot be used as a component.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("cannot read `{path}`: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not WebAssembly.
+    #[error("`{path}` is not a WebAssembly file")]
+    NotWasm {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is a core module.
+    #[error(
+        "`{path}` is a core WebAssembly module, not a component; build it for a component target \
+         such as wasm32-wasip2 (`greenroom build` does)"
+    )]
+    CoreModule {
+        /// The file.
+        path: PathBuf,
+    },
+    /// wasmtime refuses it.
+    #[error("cannot compile `{path}`: {reason}")]
+    Compile {
+        /// The file.
+        path: PathBuf,
+        /// What wasmtime said.
+        reason: String,
+    },
+    /// The cache cannot be used.
+    #[error("cannot use the cache folder `{path}`: {source}")]
+    Cache {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+}
+
+/// The folder of compiled components.
+#[derive(Debug)]
+pub struct Cache {
+    path: PathBuf,
+    dir: Dir,
+}
+
+impl Cache {
+    /// The user's own cache: `$XDG_CACHE_HOME/greenroom/components`, by default below `~/.cache`.
+    ///
+    /// # Errors
+    /// [`LoadError::Cache`] if it cannot be made, is not ours, or others can write it.
+    pub fn open_default() -> Result<Self, LoadError> {
+        let base = directories::BaseDirs::new().map(|dirs| dirs.cache_dir().to_owned());
+        Self::open(&base.unwrap_or_else(std::env::temp_dir).join("greenroom").join("components"))
+    }
+
+    /// A cache in the given folder, which is made if need be.
+    ///
+    /// # Errors
+    /// As [`Cache::open_default`].
+    pub fn open(path: &Path) -> Result<Self, LoadError> {
+        let open = || -> io::Result<Dir> {
+            Dir::create_ambient_dir_all(path, ambient_authority())?;
+            let dir = Dir::open_ambient_dir(path, ambient_authority())?;
+            let stat = rustix::fs::fstat(&dir)?;
+            if stat.st_uid != rustix::process::geteuid().as_raw() {
+                return Err(io::Error::other("it belongs to another user"));
+            }
+            if stat.st_mode & 0o077 != 0 {
+                rustix::fs::fchmod(&dir, rustix::fs::Mode::RWXU)?;
+            }
+            Ok(dir)
+        };
+        let dir = open().map_err(|source| LoadError::Cache { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), dir })
+    }
+
+    /// Reads, compiles if it was not before, and opens a component.
+    ///
+    /// # Errors
+    /// [`LoadError`], saying what is wrong with which file.
+    pub fn load(&self, engine: &Engine, path: &Path) -> Result<Artifact, LoadError> {
+        let wasm = read_component(path)?;
+        let key = key(engine, &wasm);
+        if let Some(artifact) = self.find(&key) {
+            return Ok(artifact);
+        }
+        let refused = |error: wasmtime::Error| LoadError::Compile {
+            path: path.to_owned(),
+            reason: Chain(&error).to_string(),
+        };
+        let component = Component::new(&engine.wasmtime, &wasm).map_err(refused)?;
+        let info = ComponentInfo::of(engine, &component, &wasm).map_err(refused)?;
+        let code = component.serialize().map_err(refused)?;
+        let unwritable = |source| LoadError::Cache { path: self.path.clone(), source };
+        let described = payload::encode(&info).map_err(|e| unwritable(io::Error::other(e)))?;
+        self.write(&format!("{key}.code"), &code).map_err(unwritable)?;
+        self.write(&format!("{key}.info"), &described).map_err(unwritable)?;
+        self.find(&key).ok_or_else(|| unwritable(io::Error::other("what was written cannot be read")))
+    }
+
+    fn find(&self, key: &str) -> Option<Artifact> {
+        let mut described = Vec::new();
+        self.dir.open(format!("{key}.info")).ok()?.read_to_end(&mut described).ok()?;
+        let info = payload::decode(&described).ok()?;
+        let code = self.dir.open(format!("{key}.code")).ok()?.into_std();
+        Some(Artifact { code, info })
+    }
+
+    /// Writes a file whole, under its name only when it is complete.
+    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let draft = format!("{name}.{}", std::process::id());
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let written = self
+            .dir
+            .open_with(&draft, &options)
+            .and_then(|mut file| file.write_all(bytes))
+            .and_then(|()| self.dir.rename(&draft, &self.dir, name));
+        if written.is_err() {
+            // The draft may not exist; the first error is the one that matters.
+            let _ = self.dir.remove_file(&draft);
+        }
+        written
+    }
+}
+
+fn read_component(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let unreadable = |source| LoadError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.is_dir() {
+        return Err(unreadable(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder")));
+    }
+    let mut wasm = Vec::new();
+    file.take(MAX_COMPONENT_BYTES + 1).read_to_end(&mut wasm).map_err(unreadable)?;
+    if wasm.len() as u64 > MAX_COMPONENT_BYTES {
+        return Err(unreadable(io::Error::other(format!("it is larger than {MAX_COMPONENT_BYTES} bytes"))));
+    }
+    if wasmparser::Parser::is_core_wasm(&wasm) {
+        return Err(LoadError::CoreModule { path: path.to_owned() });
+    }
+    if !wasmparser::Parser::is_component(&wasm) {
+        return Err(LoadError::NotWasm { path: path.to_owned() });
+    }
+    Ok(wasm)
+}
+
+/// The name of a component's entry.
+fn key(engine: &Engine, wasm: &[u8]) -> String {
+    struct Feed(Sha256);
+    impl std::hash::Hasher for Feed {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut feed = Feed(Sha256::new());
+    feed.0.update(env!("CARGO_PKG_VERSION"));
+    std::hash::Hash::hash(&engine.wasmtime.precompile_compatibility_hash(), &mut feed);
+    feed.0.update(wasm);
+    feed.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Loads compiled code that this host's [`Cache`] wrote.
+///
+/// # Errors
+/// When the code is of another version of wasmtime or other settings.
+#[expect(unsafe_code, reason = "compiled code is trusted input, and wasmtime says so with `unsafe`")]
+pub(crate) fn deserialize(engine: &Engine, code: &OwnedFd) -> wasmtime::Result<Component> {
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/self/fd/{}", code.as_raw_fd());
+    // SAFETY: the descriptor comes from the broker, which opened it in a folder that only
+    // `Cache` writes; nobody else can have made or changed the file.
+    unsafe { Component::deserialize_file(&engine.wasmtime, path) }
+}

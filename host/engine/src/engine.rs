@@ -1,0 +1,68 @@
+//! The compiler and runtime settings that every actor shares.
+//!
+//! Owns: the one configuration of wasmtime, and the ticker. Must not know: which components run.
+//! Invariant: broker and actors use the same settings, or an actor cannot load what the broker
+//! compiled.
+
+use std::sync::OnceLock;
+
+use wasmtime::component::Linker;
+use wasmtime::{Config, WasmBacktraceDetails};
+
+use crate::host::{self, Host};
+use crate::ticker::Ticker;
+
+/// How much stack a guest has. Below the host thread's own 2 MiB for fibers; deep enough for
+/// ordinary recursion.
+const MAX_WASM_STACK: usize = 1024 * 1024;
+
+/// The host stack of a fiber: the guest's plus what host functions called from it need.
+const FIBER_STACK: usize = 2 * 1024 * 1024;
+
+/// wasmtime with Greenroom's settings; clones share everything.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) wasmtime: wasmtime::Engine,
+    ticker: std::sync::Arc<OnceLock<Ticker>>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// An engine.
+    ///
+    /// # Errors
+    /// When wasmtime does not support this machine.
+    pub fn new() -> wasmtime::Result<Self> {
+        let mut config = Config::new();
+        config
+            .wasm_component_model_async(true)
+            .wasm_exceptions(true)
+            .epoch_interruption(true)
+            .max_wasm_stack(MAX_WASM_STACK)
+            .async_stack_size(FIBER_STACK)
+            .wasm_backtrace_details(WasmBacktraceDetails::Enable);
+        Ok(Self { wasmtime: wasmtime::Engine::new(&config)?, ticker: std::sync::Arc::default() })
+    }
+
+    /// Everything that a component may import.
+    pub(crate) fn linker(&self) -> wasmtime::Result<Linker<Host>> {
+        let mut linker = Linker::new(&self.wasmtime);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        host::add_to_linker(&mut linker)?;
+        Ok(linker)
+    }
+
+    /// The ticker, started on first use: only a process that runs guests has the thread.
+    pub(crate) fn ticker(&self) -> std::io::Result<Ticker> {
+        if let Some(ticker) = self.ticker.get() {
+            return Ok(ticker.clone());
+        }
+        let started = Ticker::start(self.wasmtime.weak())?;
+        Ok(self.ticker.get_or_init(|| started).clone())
+    }
+}

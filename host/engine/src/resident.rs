@@ -1,0 +1,229 @@
+//! One resident instance of a module, with many tasks in it.
+//!
+//! Owns: the store, the loop that feeds it calls, and what becomes of its tasks when one of
+//! them traps. Must not know: how functions are found. Invariant: every call handed to an
+//! instance is answered, also when the instance is lost.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use greenroom_abi::RemoteError;
+use greenroom_abi::kind::InstanceLost;
+use greenroom_runtime::{Outcome, Task};
+use tokio::sync::{mpsc, oneshot};
+use wasmtime::component::{
+    Accessor, ComponentExportIndex, GuestTaskId, InstancePre, Resource, ResourceTable, TypedFunc,
+};
+use wasmtime::{AsContextMut, Store, StoreLimitsBuilder};
+
+use crate::host::{self, Host, Payload, RemoteErrorRecord, Running};
+use crate::ticker::Ticker;
+use crate::trap;
+use crate::wasi::Grants;
+
+/// The memory an instance may grow to. Its own limit type comes with the sandbox's limits; until
+/// then this keeps one guest from eating the machine.
+const MAX_MEMORY_BYTES: usize = 256 * 1024 * 1024;
+
+type Returned = (Result<Payload, RemoteErrorRecord>,);
+
+type PortalFunction = TypedFunc<(Resource<Task>, Payload), Returned>;
+
+/// What an instance is made from.
+pub(crate) struct Blueprint {
+    pub(crate) module: String,
+    pub(crate) pre: InstancePre<Host>,
+    /// The callable functions, by their number within the module.
+    pub(crate) functions: Vec<ComponentExportIndex>,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) ticker: Ticker,
+}
+
+/// A call for an instance.
+pub(crate) struct Job {
+    pub(crate) function: usize,
+    pub(crate) task: Task,
+    pub(crate) kwargs: Bytes,
+    pub(crate) reply: oneshot::Sender<Outcome>,
+}
+
+/// A handle to an instance. Dropping it gives the instance up.
+pub(crate) struct Resident {
+    jobs: mpsc::UnboundedSender<Job>,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Resident {
+    /// Makes an instance; the receiver tells whether its start functions went well.
+    pub(crate) fn start(blueprint: Arc<Blueprint>) -> (Self, oneshot::Receiver<Result<(), RemoteError>>) {
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let (stop, stopped) = oneshot::channel();
+        let (ready_sender, ready) = oneshot::channel();
+        tokio::spawn(async move {
+            let mut instance = Instance { blueprint, queue };
+            let end = instance.live(stopped, ready_sender).await;
+            instance.answer_the_rest(end).await;
+        });
+        (Self { jobs, _stop: stop }, ready)
+    }
+
+    /// Whether the instance can still be given calls.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.jobs.is_closed()
+    }
+
+    /// Hands over a call; gives it back if the instance is lost.
+    pub(crate) fn submit(&self, job: Job) -> Result<(), Job> {
+        self.jobs.send(job).map_err(|error| error.0)
+    }
+}
+
+struct Instance {
+    blueprint: Arc<Blueprint>,
+    queue: mpsc::UnboundedReceiver<Job>,
+}
+
+impl Instance {
+    /// Runs until the instance is given up or traps; gives what calls in the queue end with.
+    async fn live(
+        &mut self,
+        stopped: oneshot::Receiver<()>,
+        ready: oneshot::Sender<Result<(), RemoteError>>,
+    ) -> RemoteError {
+        let lost = RemoteError::of(&InstanceLost { module: self.blueprint.module.clone() });
+        let (mut store, functions) = match self.instantiate().await {
+            Ok(made) => made,
+            Err(error) => {
+                let error = trap::describe(&error, None);
+                let _ = ready.send(Err(error.clone()));
+                return error;
+            }
+        };
+        let _ = ready.send(Ok(()));
+        let queue = &mut self.queue;
+        let ticker = self.blueprint.ticker.clone();
+        let outcome = {
+            let run = store.run_concurrent(async |accessor| serve(accessor, queue, &functions).await);
+            let run = Ticked { ticker, inner: std::pin::pin!(run) };
+            tokio::select! {
+                biased;
+                _ = stopped => None,
+                outcome = run => Some(outcome),
+            }
+        };
+        queue.close();
+        match outcome {
+            None => fail_all(&mut store, None, &lost),
+            Some(Ok(Ok(()))) => {}
+            Some(Ok(Err(error)) | Err(error)) => {
+                // wasmtime leaves the trapped task as the current one.
+                let culprit = host::running(&mut store.as_context_mut()).ok().flatten();
+                let culprit = culprit.filter(|id| store.data().calls.contains_key(id));
+                let only = store.data().calls.keys().next().copied().filter(|_| store.data().calls.len() == 1);
+                let panic = store.data_mut().panic.take();
+                let described = trap::describe(&error, panic);
+                tracing::debug!(module = self.blueprint.module, error = %described, "instance lost");
+                fail_all(&mut store, culprit.or(only).map(|id| (id, described)), &lost);
+            }
+        }
+        lost
+    }
+
+    async fn instantiate(&self) -> wasmtime::Result<(Store<Host>, Vec<PortalFunction>)> {
+        let blueprint = &*self.blueprint;
+        let limits = StoreLimitsBuilder::new().memory_size(MAX_MEMORY_BYTES).build();
+        let data = Host {
+            table: ResourceTable::new(),
+            wasi: blueprint.grants.context()?,
+            limits,
+            calls: Default::default(),
+            panic: None,
+        };
+        let mut store = Store::new(blueprint.pre.engine(), data);
+        store.limiter(|host| &mut host.limits);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        let ticker = blueprint.ticker.clone();
+        let instance = {
+            let instantiate = blueprint.pre.instantiate_async(&mut store);
+            Ticked { ticker, inner: std::pin::pin!(instantiate) }.await?
+        };
+        let functions = blueprint
+            .functions
+            .iter()
+            .map(|index| instance.get_typed_func(&mut store, index))
+            .collect::<wasmtime::Result<_>>()?;
+        Ok((store, functions))
+    }
+
+    async fn answer_the_rest(mut self, error: RemoteError) {
+        self.queue.close();
+        while let Some(job) = self.queue.recv().await {
+            let _ = job.reply.send(Err(Box::new(error.clone())));
+        }
+    }
+}
+
+/// Feeds calls to the guest until nobody can make any more.
+async fn serve(
+    accessor: &Accessor<Host>,
+    queue: &mut mpsc::UnboundedReceiver<Job>,
+    functions: &[PortalFunction],
+) -> wasmtime::Result<()> {
+    let mut running = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            Some(ended) = running.next(), if !running.is_empty() => {
+                let (id, returned): (GuestTaskId, wasmtime::Result<Returned>) = ended;
+                let (outcome,) = returned?;
+                let call = accessor.with(|mut access| access.get().calls.remove(&id));
+                if let Some(call) = call {
+                    let _ = call.reply.send(outcome.map_err(|error| Box::new(error.into())));
+                }
+            }
+            job = queue.recv() => {
+                let Some(Job { function, task, kwargs, reply }) = job else { return Ok(()) };
+                let Some(function) = functions.get(function) else { continue };
+                let call = accessor.with(|mut access| {
+                    let context = access.get().table.push(task.clone())?;
+                    let call = function.start_call_concurrent(access.as_context_mut(), (context, kwargs))?;
+                    access.get().calls.insert(call.task(), Running { task, reply });
+                    Ok::<_, wasmtime::Error>(call)
+                })?;
+                let id = call.task();
+                running.push(async move { (id, function.finish_call_concurrent(accessor, call).await) });
+            }
+        }
+    }
+}
+
+/// Ends every call of a lost instance: the culprit with what it did, the others with `lost`.
+fn fail_all(store: &mut Store<Host>, mut culprit: Option<(GuestTaskId, RemoteError)>, lost: &RemoteError) {
+    for (id, call) in store.data_mut().calls.drain() {
+        let error = match culprit.take_if(|(guilty, _)| *guilty == id) {
+            Some((_, error)) => error,
+            None => lost.clone(),
+        };
+        let _ = call.reply.send(Err(Box::new(error)));
+    }
+}
+
+/// A future that tells the ticker whenever guest code may run.
+struct Ticked<'a, F> {
+    ticker: Ticker,
+    inner: Pin<&'a mut F>,
+}
+
+impl<F: Future> Future for Ticked<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.ticker.note();
+        self.inner.as_mut().poll(cx)
+    }
+}

@@ -1,0 +1,281 @@
+//! One actor: what it is, and the loop that handles what its broker says.
+//!
+//! Owns: identity, running tasks, links, the way from the first word to the last. Must not know:
+//! which guest runs, or that it is a process. Invariant: once cancelled, an actor starts
+//! nothing new and ends when its last task has.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use greenroom_abi::kind::Exit;
+use greenroom_abi::{ActorId, RemoteError};
+use greenroom_transport::{Attachment, Channel, Packet, Pipe};
+use greenroom_wire::control::{self, Limits, LogLine, ToActor, ToBroker};
+use greenroom_wire::Role;
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::cancel::Cancellation;
+use crate::guest::Guest;
+use crate::link::{Link, Owner};
+use crate::port::Port;
+use crate::task::Task;
+
+/// Who an actor is, as the broker has said.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Name and uuid.
+    pub id: ActorId,
+    /// The names from the root of the tree down to it.
+    pub path: Vec<String>,
+    /// Its process.
+    pub pid: u32,
+    /// Whether it is the root of its tree.
+    pub is_root: bool,
+}
+
+/// Why an actor's loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was asked to end, and all its tasks have.
+    Cancelled,
+    /// It was ordered to exit at once.
+    Ordered,
+    /// Its broker is gone.
+    BrokerGone,
+}
+
+/// A handle to the actor; clones are the same actor.
+#[derive(Clone)]
+pub struct Actor(Arc<Shared>);
+
+struct Shared {
+    identity: Identity,
+    limits: Limits,
+    guest: Box<dyn Guest>,
+    port: Port,
+    cancellation: Cancellation,
+    next_task: AtomicU64,
+    tasks: Mutex<HashMap<u64, Task>>,
+    task_ended: Notify,
+    peers: Mutex<HashMap<String, watch::Sender<Option<Exit>>>>,
+    links: Mutex<Vec<Link>>,
+}
+
+impl std::fmt::Debug for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Actor").field(&self.0.identity.id).finish()
+    }
+}
+
+/// The packets an actor has for its broker, to be handed to [`Actor::run`].
+#[derive(Debug)]
+pub struct Outbox(mpsc::UnboundedReceiver<Packet>);
+
+impl Actor {
+    /// An actor that can be called as soon as it has a link.
+    pub fn new(identity: Identity, limits: Limits, guest: Box<dyn Guest>) -> (Self, Outbox) {
+        let (port, packets) = Port::new();
+        let actor = Self(Arc::new(Shared {
+            identity,
+            limits,
+            guest,
+            port,
+            cancellation: Cancellation::default(),
+            next_task: AtomicU64::new(1),
+            tasks: Mutex::default(),
+            task_ended: Notify::new(),
+            peers: Mutex::default(),
+            links: Mutex::default(),
+        }));
+        (actor, Outbox(packets))
+    }
+
+    /// Who this is.
+    pub fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+
+    /// Name and uuid.
+    pub fn id(&self) -> &ActorId {
+        &self.0.identity.id
+    }
+
+    /// The bounds it lives in.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// What may be called in it.
+    pub fn exposed(&self) -> Vec<String> {
+        self.0.guest.exposed()
+    }
+
+    /// Sends a line to the log.
+    pub fn log(&self, line: LogLine) {
+        self.0.port.tell(&ToBroker::Log(line));
+    }
+
+    /// Tells the user how far a long job has come.
+    pub fn progress(&self, done: u64, total: u64, message: String) {
+        self.0.port.tell(&ToBroker::Progress { done, total, message });
+    }
+
+    /// Tells the broker that this actor can be called.
+    pub fn ready(&self) {
+        self.0.port.tell(&ToBroker::Ready);
+    }
+
+    /// Cancels every task; the actor's loop ends once they have.
+    pub fn cancel(&self, by: &ActorId) {
+        self.0.cancellation.ask(by);
+        for task in self.tasks().values() {
+            task.cancel(by);
+        }
+        self.0.task_ended.notify_one();
+    }
+
+    /// Drives a pipe to `peer`, who does or does not own this actor.
+    ///
+    /// # Errors
+    /// When the pipe cannot be registered with the reactor.
+    pub(crate) fn link(&self, peer: ActorId, pipe: Attachment, role: Role, owner: Owner) -> io::Result<Link> {
+        let pipe = Pipe::from_attachment(pipe)?;
+        let exit = self.watch_peer(&peer);
+        let link = Link::drive(self.clone(), peer, owner, pipe, role, exit);
+        let mut links = self.0.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.retain(|link| !link.is_closed());
+        links.push(link.clone());
+        Ok(link)
+    }
+
+    /// Accepts calls from whoever started this actor.
+    ///
+    /// # Errors
+    /// When the pipe cannot be registered with the reactor.
+    pub fn serve_parent(&self, parent: ActorId, pipe: Attachment) -> io::Result<()> {
+        self.link(parent, pipe, Role::Acceptor, Owner::Peer).map(drop)
+    }
+
+    /// Handles what the broker says until the actor's end.
+    pub async fn run(&self, channel: Channel, outbox: Outbox) -> End {
+        let Outbox(mut packets) = outbox;
+        let speak = async {
+            while let Some(packet) = packets.recv().await {
+                if channel.send(packet).await.is_err() {
+                    break;
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        let listen = async {
+            loop {
+                let packet = match channel.receive().await {
+                    Ok(Some(packet)) => packet,
+                    Ok(None) | Err(_) => return End::BrokerGone,
+                };
+                match control::decode(&packet.bytes) {
+                    Ok(ToActor::Exit) => return End::Ordered,
+                    Ok(message) => self.hear(message, packet.attachments),
+                    Err(error) => {
+                        tracing::error!(%error, "the broker sent what is not a message");
+                        return End::BrokerGone;
+                    }
+                }
+            }
+        };
+        let end = tokio::select! {
+            end = listen => end,
+            () = self.wound_up() => End::Cancelled,
+            () = speak => End::BrokerGone,
+        };
+        while let Ok(packet) = packets.try_recv() {
+            if channel.send(packet).await.is_err() {
+                break;
+            }
+        }
+        end
+    }
+
+    fn hear(&self, message: ToActor, mut attachments: Vec<Attachment>) {
+        match message {
+            ToActor::Spawned { request, result } => {
+                let result = result.and_then(|child| match attachments.pop() {
+                    Some(pipe) => Ok((child, pipe)),
+                    None => Err(Box::new(RemoteError::new("BrokerGone", "the pipe to the child is missing"))),
+                });
+                self.0.port.spawned(request, result);
+            }
+            ToActor::Ended { request, result } => self.0.port.ended(request, result),
+            ToActor::Exited { actor, exit } => {
+                let peers = self.0.peers.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(peer) = peers.get(&actor.uuid) {
+                    peer.send_replace(Some(exit));
+                }
+            }
+            ToActor::Cancel { by } => self.cancel(&by),
+            ToActor::Init(_) | ToActor::Exit => tracing::error!("the broker repeats itself"),
+        }
+    }
+
+    /// Waits until the actor is cancelled, its last task has ended and its links are flushed.
+    async fn wound_up(&self) {
+        self.0.cancellation.wait().await;
+        while !self.tasks().is_empty() {
+            self.0.task_ended.notified().await;
+        }
+        let links = std::mem::take(&mut *self.0.links.lock().unwrap_or_else(PoisonError::into_inner));
+        for link in &links {
+            link.close();
+        }
+        let flushed = futures_util::future::join_all(links.iter().map(Link::closed));
+        // A peer that does not read must not keep this actor from leaving.
+        let _ = tokio::time::timeout(self.0.limits.grace, flushed).await;
+    }
+
+    /// The exit notice of a peer, to come or already here.
+    fn watch_peer(&self, peer: &ActorId) -> watch::Receiver<Option<Exit>> {
+        let mut peers = self.0.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.retain(|_, sender| sender.receiver_count() > 0 || sender.borrow().is_none());
+        peers.entry(peer.uuid.clone()).or_insert_with(|| watch::Sender::new(None)).subscribe()
+    }
+
+    pub(crate) async fn cancel_peer(&self, peer: &ActorId) -> Result<(), Box<RemoteError>> {
+        self.0.port.cancel_actor(peer).await
+    }
+
+    pub(crate) fn port(&self) -> &Port {
+        &self.0.port
+    }
+
+    pub(crate) fn guest(&self) -> &dyn Guest {
+        &*self.0.guest
+    }
+
+    pub(crate) fn canceller(&self) -> Option<&ActorId> {
+        self.0.cancellation.by()
+    }
+
+    pub(crate) fn task_count(&self) -> usize {
+        self.tasks().len()
+    }
+
+    pub(crate) fn begin_task(&self, function: String, caller: ActorId) -> Task {
+        let id = self.0.next_task.fetch_add(1, Ordering::Relaxed);
+        let task = Task::new(id, function, caller, self.clone());
+        self.tasks().insert(id, task.clone());
+        task
+    }
+
+    pub(crate) fn end_task(&self, task: &Task) {
+        self.tasks().remove(&task.id());
+        if self.canceller().is_some() {
+            self.0.task_ended.notify_one();
+        }
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, HashMap<u64, Task>> {
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

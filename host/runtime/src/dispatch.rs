@@ -1,0 +1,90 @@
+//! From an incoming call to a running task, and from its end back to the caller.
+//!
+//! Owns: the way of one task through the actor. Must not know: sockets, the wire's framing.
+//! Invariant: whatever is dispatched is finished exactly once, after its nurseries are gone.
+
+use bytes::Bytes;
+use greenroom_abi::kind::{ContextCancelled, DecodeError, LimitExceeded};
+use greenroom_abi::{FunctionName, RemoteError};
+use greenroom_wire::{ContextId, Outcome};
+
+use crate::actor::Actor;
+use crate::guest::FunctionId;
+use crate::link::Link;
+use crate::namespace;
+use crate::task::Task;
+
+impl Actor {
+    /// Starts the task of an incoming call; it reports to `link` when it ends. A call that
+    /// cannot become a task is answered at once.
+    pub(crate) fn dispatch(
+        &self,
+        link: &Link,
+        context: ContextId,
+        function: String,
+        kwargs: Bytes,
+    ) -> Option<Task> {
+        match self.admit(link, &function, &kwargs) {
+            Err(outcome) => {
+                link.finish(context, outcome.map_err(|error| Box::new(error.relayed_by(self.id()))));
+                None
+            }
+            Ok(entry) => {
+                let task = self.begin_task(function, link.peer().clone());
+                let (actor, link, running) = (self.clone(), link.clone(), task.clone());
+                tokio::spawn(async move {
+                    let outcome = actor.run_task(entry, &running, kwargs).await;
+                    actor.end_task(&running);
+                    link.finish(context, outcome);
+                });
+                Some(task)
+            }
+        }
+    }
+
+    /// Decides whether a call becomes a task; otherwise gives its outcome.
+    fn admit(&self, link: &Link, function: &str, kwargs: &[u8]) -> Result<FunctionId, Outcome> {
+        let refuse = |error: RemoteError| Err(Err(Box::new(error)));
+        let name = match FunctionName::parse(function) {
+            Ok(name) => name,
+            Err(error) => return refuse(RemoteError::of(&DecodeError { reason: error.to_string() })),
+        };
+        if let Some(by) = self.canceller() {
+            return refuse(cancelled(function, by));
+        }
+        if name.module == namespace::SELF {
+            return Err(namespace::run(self, name.function, kwargs, link.peer(), link.owns_us()));
+        }
+        if self.task_count() >= self.limits().tasks {
+            let value = self.limits().tasks as u64;
+            return refuse(RemoteError::of(&LimitExceeded { limit: "tasks".to_owned(), value }));
+        }
+        self.guest().resolve(&name, self.id()).or_else(refuse)
+    }
+
+    async fn run_task(&self, function: FunctionId, task: &Task, kwargs: Bytes) -> Outcome {
+        let stubborn = async {
+            let by = task.cancelled().await;
+            tokio::time::sleep(self.limits().grace).await;
+            by
+        };
+        let outcome = tokio::select! {
+            biased;
+            outcome = self.guest().invoke(function, task.clone(), kwargs) => outcome,
+            by = stubborn => {
+                tracing::warn!(task = task.function(), "would not end when cancelled; its instance is discarded");
+                self.guest().discard(function);
+                Err(Box::new(cancelled(task.function(), &by)))
+            }
+        };
+        task.conclude(outcome).await.map_err(|error| Box::new(error.relayed_by(self.id())))
+    }
+}
+
+/// The error of a task that was cancelled.
+pub(crate) fn cancelled(function: &str, by: &greenroom_abi::ActorId) -> RemoteError {
+    RemoteError {
+        canceller: Some(by.clone()),
+        ..RemoteError::of(&ContextCancelled { function: function.to_owned() })
+    }
+}

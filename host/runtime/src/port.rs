@@ -1,0 +1,105 @@
+//! The actor's side of its control channel.
+//!
+//! Owns: numbering requests and matching the broker's answers to them. Must not know: why
+//! somebody asks. Invariant: a child whose starter has gone is cancelled, never left over.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use greenroom_abi::{ActorId, RemoteError};
+use greenroom_transport::{Attachment, Packet};
+use greenroom_wire::control::{self, RequestId, SpawnSpec, ToBroker};
+use tokio::sync::{mpsc, oneshot};
+
+/// What the broker gives for a spawn: who the child is, and the pipe to it.
+pub(crate) type Spawned = Result<(ActorId, Attachment), Box<RemoteError>>;
+
+/// What the broker gives for a cancel.
+pub(crate) type Ended = Result<(), Box<RemoteError>>;
+
+/// A question the broker has not answered yet.
+#[derive(Debug)]
+enum Pending {
+    Spawn(oneshot::Sender<Spawned>),
+    Cancel(oneshot::Sender<Ended>),
+}
+
+/// Asks the broker.
+#[derive(Debug)]
+pub(crate) struct Port {
+    outgoing: mpsc::UnboundedSender<Packet>,
+    pending: Mutex<HashMap<RequestId, Pending>>,
+    next: AtomicU64,
+}
+
+impl Port {
+    /// A port, and the packets that must be sent for it.
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Packet>) {
+        let (outgoing, packets) = mpsc::unbounded_channel();
+        (Self { outgoing, pending: Mutex::default(), next: AtomicU64::new(1) }, packets)
+    }
+
+    /// Says something that has no answer. After the broker's death nobody hears it.
+    pub(crate) fn tell(&self, message: &ToBroker) {
+        if let Ok(bytes) = control::encode(message) {
+            // The actor's loop sees the end of the channel itself.
+            let _ = self.outgoing.send(Packet { bytes, attachments: Vec::new() });
+        }
+    }
+
+    /// Asks for a child. The number serves to abandon the request.
+    pub(crate) fn spawn(&self, spec: SpawnSpec) -> (RequestId, oneshot::Receiver<Spawned>) {
+        let (sender, receiver) = oneshot::channel();
+        let request = self.register(Pending::Spawn(sender));
+        self.tell(&ToBroker::Spawn { request, spec });
+        (request, receiver)
+    }
+
+    /// Asks to forget about a child; the answer to the spawn still comes.
+    pub(crate) fn abandon(&self, request: RequestId) {
+        self.tell(&ToBroker::AbandonSpawn { request });
+    }
+
+    /// Ends an actor; resolves once its process is gone.
+    ///
+    /// # Errors
+    /// `PermissionDenied` for whoever does not own it.
+    pub(crate) async fn cancel_actor(&self, actor: &ActorId) -> Ended {
+        let (sender, receiver) = oneshot::channel();
+        let request = self.register(Pending::Cancel(sender));
+        self.tell(&ToBroker::CancelActor { request, actor: actor.uuid.clone() });
+        receiver.await.unwrap_or_else(|_| Err(Box::new(broker_gone())))
+    }
+
+    /// Hands the answer to a spawn to whoever asked.
+    pub(crate) fn spawned(&self, request: RequestId, result: Spawned) {
+        let Some(Pending::Spawn(sender)) = self.lock().remove(&request) else { return };
+        if let Err(Ok((child, _))) = sender.send(result) {
+            let request = self.next.fetch_add(1, Ordering::Relaxed);
+            self.tell(&ToBroker::CancelActor { request, actor: child.uuid });
+        }
+    }
+
+    /// Hands the answer to a cancel to whoever asked.
+    pub(crate) fn ended(&self, request: RequestId, result: Ended) {
+        if let Some(Pending::Cancel(sender)) = self.lock().remove(&request) {
+            let _ = sender.send(result);
+        }
+    }
+
+    fn register(&self, pending: Pending) -> RequestId {
+        let request = self.next.fetch_add(1, Ordering::Relaxed);
+        self.lock().insert(request, pending);
+        request
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, Pending>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What every request ends with once the broker is gone.
+pub fn broker_gone() -> RemoteError {
+    RemoteError::new("BrokerGone", "the broker is gone; this actor is about to exit")
+}

@@ -1,0 +1,62 @@
+//! A live handle to another actor.
+//!
+//! Owns: what one may do with a peer. Must not know: how calls travel. Invariant: every clone
+//! leads to the same actor.
+
+use bytes::Bytes;
+use greenroom_abi::kind::NoResult;
+use greenroom_abi::{ActorId, RemoteError};
+use greenroom_wire::Outcome;
+use tokio::sync::watch;
+
+use crate::actor::Actor;
+use crate::link::{Call, Link};
+
+/// A live handle to another actor; clones lead to the same one.
+#[derive(Clone, Debug)]
+pub struct Portal {
+    actor: Actor,
+    link: Link,
+    main: Option<watch::Receiver<Option<Outcome>>>,
+}
+
+impl Portal {
+    pub(crate) fn new(actor: Actor, link: Link, main: Option<watch::Receiver<Option<Outcome>>>) -> Self {
+        Self { actor, link, main }
+    }
+
+    /// Whom it leads to.
+    pub fn peer(&self) -> &ActorId {
+        self.link.peer()
+    }
+
+    /// Starts a fresh task in the peer. Dropping the call cancels it.
+    pub fn call(&self, function: &str, kwargs: Bytes) -> Call {
+        self.link.call(function, kwargs)
+    }
+
+    /// The outcome of the peer's main task: waits for it, gives the same each time.
+    ///
+    /// # Errors
+    /// The task's own error; `NoResult` if the peer is a daemon.
+    pub async fn wait_for_result(&self) -> Outcome {
+        let no_result = || Err(Box::new(RemoteError::of(&NoResult { actor: self.peer().clone() })));
+        let Some(mut main) = self.main.clone() else {
+            tracing::warn!(actor = %self.peer(), "wait_for_result on a daemon gives NoResult");
+            return no_result();
+        };
+        match main.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or_else(no_result),
+            Err(_) => Err(Box::new(self.link.obituary())),
+        }
+    }
+
+    /// Ends the peer, all below it and its process; resolves once it is gone.
+    ///
+    /// # Errors
+    /// `PermissionDenied` for whoever does not own it.
+    pub async fn cancel_actor(&self) -> Result<(), Box<RemoteError>> {
+        self.link.expect_end();
+        self.actor.cancel_peer(self.peer()).await
+    }
+}

@@ -1,0 +1,216 @@
+//! The packet channel between an actor and its broker.
+//!
+//! Owns: whole packets in order, each with the descriptors that belong to it. Must not know:
+//! what a packet says. Invariant: a packet arrives whole, with all of its attachments, or the
+//! channel has failed; descriptors received are close-on-exec.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{DuplexStream, Interest};
+use tokio::sync::{Mutex, mpsc};
+
+/// The longest packet. Below the kernel's default socket buffer, so that one packet always
+/// fits; far above any honest control message.
+const MAX_PACKET_BYTES: usize = 128 * 1024;
+
+/// The most descriptors in one packet: the kernel's own bound (`SCM_MAX_FD`) is 253.
+const MAX_ATTACHMENTS: usize = 128;
+
+/// What travels beside a packet's bytes.
+#[derive(Debug)]
+pub enum Attachment {
+    /// A descriptor: a pipe's end, an open file, an open folder.
+    Fd(OwnedFd),
+    /// The in-memory twin of a pipe's end.
+    Memory(DuplexStream),
+}
+
+/// One message with its attachments.
+#[derive(Debug, Default)]
+pub struct Packet {
+    /// The message, at most 128 KiB.
+    pub bytes: Vec<u8>,
+    /// What belongs to it, at most 128.
+    pub attachments: Vec<Attachment>,
+}
+
+/// One end of a packet channel. Both directions may be used at once.
+#[derive(Debug)]
+pub enum Channel {
+    /// A `SOCK_SEQPACKET` socket.
+    Socket(AsyncFd<OwnedFd>),
+    /// Two queues of this process.
+    Memory {
+        /// Packets to the other end.
+        sender: mpsc::UnboundedSender<Packet>,
+        /// Packets from it.
+        receiver: Mutex<mpsc::UnboundedReceiver<Packet>>,
+    },
+}
+
+/// A connected pair of sockets: one end for this process, the other as a descriptor to hand on.
+///
+/// # Errors
+/// When the process has no descriptors left.
+pub fn socket_channel() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+}
+
+/// The channel over an end made by [`socket_channel`].
+///
+/// # Errors
+/// When the descriptor cannot be registered with the reactor.
+#[expect(unsafe_code, reason = "tokio makes the promise of I/O safety explicit")]
+pub fn channel_from_fd(fd: OwnedFd) -> io::Result<Channel> {
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    // SAFETY: an `OwnedFd` always gives the same open descriptor, and only `AsyncFd` holds it.
+    Ok(Channel::Socket(unsafe { AsyncFd::register(fd)? }))
+}
+
+/// A connected pair in this process's memory.
+pub fn memory_channel() -> (Channel, Channel) {
+    let (a_sender, b_receiver) = mpsc::unbounded_channel();
+    let (b_sender, a_receiver) = mpsc::unbounded_channel();
+    (
+        Channel::Memory { sender: a_sender, receiver: Mutex::new(a_receiver) },
+        Channel::Memory { sender: b_sender, receiver: Mutex::new(b_receiver) },
+    )
+}
+
+/// An attachment for a descriptor.
+pub fn attach(fd: impl Into<OwnedFd>) -> Attachment {
+    Attachment::Fd(fd.into())
+}
+
+impl Channel {
+    /// Sends one packet, waiting while the other end is behind.
+    ///
+    /// # Errors
+    /// `BrokenPipe` when the other end is gone, `InvalidInput` when the packet is too large.
+    ///
+    /// # Cancel safety
+    /// The packet is sent whole or not at all.
+    pub async fn send(&self, packet: Packet) -> io::Result<()> {
+        if packet.bytes.len() > MAX_PACKET_BYTES || packet.attachments.len() > MAX_ATTACHMENTS {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "control message too large"));
+        }
+        match self {
+            Self::Socket(socket) => {
+                socket.async_io(Interest::WRITABLE, |fd| send_now(fd, &packet)).await
+            }
+            Self::Memory { sender, .. } => {
+                sender.send(packet).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+            }
+        }
+    }
+
+    /// The next packet, or none at end-of-file.
+    ///
+    /// # Errors
+    /// When the socket fails or a packet arrives truncated.
+    ///
+    /// # Cancel safety
+    /// No packet is lost.
+    pub async fn receive(&self) -> io::Result<Option<Packet>> {
+        match self {
+            Self::Socket(socket) => socket.async_io(Interest::READABLE, receive_now).await,
+            Self::Memory { receiver, .. } => Ok(receiver.lock().await.recv().await),
+        }
+    }
+}
+
+fn send_now(socket: &OwnedFd, packet: &Packet) -> io::Result<()> {
+    let mut fds = Vec::with_capacity(packet.attachments.len());
+    for attachment in &packet.attachments {
+        match attachment {
+            Attachment::Fd(fd) => fds.push(fd.as_fd()),
+            Attachment::Memory(_) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "memory cannot leave its process"));
+            }
+        }
+    }
+    let mut space = vec![MaybeUninit::uninit(); SendAncillaryMessage::ScmRights(&fds).size()];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many descriptors"));
+    }
+    sendmsg(socket, &[IoSlice::new(&packet.bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+fn receive_now(socket: &OwnedFd) -> io::Result<Option<Packet>> {
+    let mut bytes = vec![0; MAX_PACKET_BYTES];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_ATTACHMENTS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let received =
+        recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let attachments: Vec<_> = ancillary
+        .drain()
+        .filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(fds) => Some(fds.map(Attachment::Fd)),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "control message truncated"));
+    }
+    if received.bytes == 0 && attachments.is_empty() {
+        return Ok(None);
+    }
+    bytes.truncate(received.bytes);
+    Ok(Some(Packet { bytes, attachments }))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::pipe::{Pipe, memory_pipe, socket_pipe};
+
+    async fn carries_a_pipe(a: Channel, b: Channel, pipe: (Attachment, Attachment)) {
+        let (near, far) = pipe;
+        a.send(Packet { bytes: b"take this".to_vec(), attachments: vec![far] }).await.expect("sends");
+        let mut packet = b.receive().await.expect("receives").expect("a packet");
+        assert_eq!(packet.bytes, b"take this");
+        let mut far = Pipe::from_attachment(packet.attachments.remove(0)).expect("a pipe");
+        let mut near = Pipe::from_attachment(near).expect("a pipe");
+        near.write_all(b"hello").await.expect("writes");
+        drop(near);
+        let mut text = String::new();
+        far.read_to_string(&mut text).await.expect("reads");
+        assert_eq!(text, "hello");
+        drop(a);
+        assert!(b.receive().await.expect("end").is_none());
+    }
+
+    #[tokio::test]
+    async fn sockets_pass_descriptors_and_end() {
+        let (a, b) = socket_channel().expect("a pair");
+        let (a, b) = (channel_from_fd(a).expect("registers"), channel_from_fd(b).expect("registers"));
+        carries_a_pipe(a, b, socket_pipe().expect("a pair")).await;
+    }
+
+    #[tokio::test]
+    async fn memory_does_the_same() {
+        let (a, b) = memory_channel();
+        carries_a_pipe(a, b, memory_pipe()).await;
+    }
+
+    #[tokio::test]
+    async fn refuses_a_packet_that_could_not_arrive() {
+        let (a, _b) = socket_channel().expect("a pair");
+        let channel = channel_from_fd(a).expect("registers");
+        let packet = Packet { bytes: vec![0; MAX_PACKET_BYTES + 1], attachments: vec![] };
+        assert_eq!(channel.send(packet).await.expect_err("too large").kind(), io::ErrorKind::InvalidInput);
+    }
+}

@@ -1,0 +1,92 @@
+//! A bidirectional stream of bytes between two actors.
+//!
+//! Owns: the two kinds of pipe and turning one into an [`Attachment`] and back. Must not know:
+//! framing. Invariant: dropping one end is seen as end-of-file at the other.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::net::UnixStream;
+
+use crate::channel::Attachment;
+
+/// How many bytes an in-memory pipe holds before its writer waits; about what a socket holds.
+const MEMORY_PIPE_BYTES: usize = 208 * 1024;
+
+/// One end of a byte pipe. Reads and writes like any tokio stream.
+#[derive(Debug)]
+pub enum Pipe {
+    /// A Unix stream socket.
+    Socket(UnixStream),
+    /// Memory of this process.
+    Memory(DuplexStream),
+}
+
+impl Pipe {
+    /// The pipe that an attachment carries.
+    ///
+    /// # Errors
+    /// When the descriptor cannot be registered with the reactor.
+    pub fn from_attachment(attachment: Attachment) -> io::Result<Self> {
+        match attachment {
+            Attachment::Fd(fd) => {
+                let stream = std::os::unix::net::UnixStream::from(fd);
+                stream.set_nonblocking(true)?;
+                Ok(Self::Socket(UnixStream::from_std(stream)?))
+            }
+            Attachment::Memory(stream) => Ok(Self::Memory(stream)),
+        }
+    }
+}
+
+/// A connected pair of sockets, ready to be sent to two processes.
+///
+/// # Errors
+/// When the process has no descriptors left.
+pub fn socket_pipe() -> io::Result<(Attachment, Attachment)> {
+    let (a, b): (OwnedFd, OwnedFd) =
+        socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    Ok((Attachment::Fd(a), Attachment::Fd(b)))
+}
+
+/// A connected pair in this process's memory.
+pub fn memory_pipe() -> (Attachment, Attachment) {
+    let (a, b) = tokio::io::duplex(MEMORY_PIPE_BYTES);
+    (Attachment::Memory(a), Attachment::Memory(b))
+}
+
+impl AsyncRead for Pipe {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Socket(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Memory(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Pipe {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Socket(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Memory(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Socket(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Memory(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Socket(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
