@@ -243,3 +243,6 @@ fn deliver(package: &Package, artifacts: &[Artifact], out_dir: &Path, way: Way) 
     let changed = deliver::deliver(built, &wasm).map_err(BuildError::io("write", &wasm))?;
     Ok(Built { package: package.name.clone(), wasm, changed, way })
 }
+
+#[cfg(test)]
+mod tests;
