@@ -5,6 +5,7 @@
 
 use std::process::{Command, ExitCode};
 
+use crate::host::quoted;
 use crate::workspace::{root, target};
 use crate::{guests, host};
 
@@ -35,12 +36,6 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         code = host::run(Command::new(&program).args(&arguments), &line)?;
     }
     Ok(code)
-}
-
-/// A word as a shell needs it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=:,".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{word}'") }
 }
 
 #[cfg(test)]

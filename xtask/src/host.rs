@@ -1,7 +1,9 @@
 //! Runs cargo on the host's crates.
 //!
 //! Owns: the profile and the arguments. Must not know: what the crates are. Invariant: one
-//! profile, release, so that the engine, six minutes' work, is compiled once for all chores.
+//! profile, release, and one selection of packages, all, so that the engine, six minutes'
+//! work, is compiled once for all chores. (What cargo selects decides which features the
+//! packages share: with another selection some differ, and with them all that depends on them.)
 
 use std::env;
 use std::ffi::OsString;
@@ -26,14 +28,14 @@ pub(crate) fn test(arguments: &[String]) -> anyhow::Result<ExitCode> {
 /// `cargo bench` of the benchmarks, after building the guests.
 pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<ExitCode> {
     guests::build()?;
-    let mut cargo = vec!["bench", "--package", "greenroom-tests"];
+    let mut cargo = vec!["bench", "--workspace", "--bench", "*"];
     cargo.extend(arguments.iter().map(String::as_str));
     run_cargo(&cargo)
 }
 
 /// Builds the `greenroom` program.
 pub(crate) fn build() -> anyhow::Result<ExitCode> {
-    run_cargo(&["build", "--release", "--package", "greenroom"])
+    run_cargo(&["build", "--release", "--workspace", "--bin", "greenroom"])
 }
 
 /// Runs a command at the top of the repository, saying so, and passes on how it ended.
@@ -47,7 +49,14 @@ pub(crate) fn run(command: &mut Command, shown: &str) -> anyhow::Result<ExitCode
 fn run_cargo(arguments: &[&str]) -> anyhow::Result<ExitCode> {
     // The cargo that runs us, so that both agree on the toolchain.
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    run(Command::new(cargo).args(arguments), &format!("cargo {}", arguments.join(" ")))
+    let shown: Vec<_> = arguments.iter().map(|word| quoted(word)).collect();
+    run(Command::new(cargo).args(arguments), &format!("cargo {}", shown.join(" ")))
+}
+
+/// A word as a shell needs it.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=:,".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 fn names_packages(arguments: &[String]) -> bool {
@@ -63,6 +72,13 @@ fn names_packages(arguments: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_read_them() {
+        for (word, shown) in [("a/b.wasm", "a/b.wasm"), ("*", "'*'"), ("it's", r"'it'\''s'")] {
+            assert_eq!(quoted(word), shown);
+        }
+    }
 
     #[test]
     fn a_named_package_replaces_the_workspace() {

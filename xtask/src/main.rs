@@ -30,7 +30,8 @@ enum Chore {
     Demo,
     /// Build the guests and run the tests.
     Test {
-        /// Arguments for cargo test.
+        /// Arguments for cargo test. Name a test rather than a package: another selection
+        /// of packages can mean to compile the engine again.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
         arguments: Vec<String>,
     },

@@ -18,7 +18,6 @@ pub(crate) fn root() -> PathBuf {
 /// Where the host's programs are compiled to. Components are always in `target`, whatever
 /// this is: tests and the README look for them there.
 pub(crate) fn target() -> PathBuf {
-    // Relative to where cargo was started, which is where we are.
-    let set = env::var_os("CARGO_TARGET_DIR").and_then(|dir| std::path::absolute(dir).ok());
-    set.unwrap_or_else(|| root().join("target"))
+    // Cargo is always started at the top, so that is what a relative folder is relative to.
+    root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
