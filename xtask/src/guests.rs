@@ -80,6 +80,7 @@ fn build_in(toolchain: &Toolchain, dir: PathBuf, packages: Vec<String>) -> anyho
     Ok(())
 }
 
+/// Tells the person at the terminal.
 #[expect(clippy::print_stderr, reason = "a chore reports to the terminal; standard output is the programs'")]
 pub(crate) fn say(line: &str) {
     eprintln!("{line}");

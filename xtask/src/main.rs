@@ -43,8 +43,16 @@ enum Chore {
     },
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    match Arguments::parse().chore {
+fn main() -> ExitCode {
+    run(Arguments::parse().chore).unwrap_or_else(|error| {
+        // No backtrace: what went wrong is on the machine, not in here.
+        guests::say(&format!("error: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn run(chore: Chore) -> anyhow::Result<ExitCode> {
+    match chore {
         Chore::Setup => guests::set_up().map(|_| ExitCode::SUCCESS),
         Chore::Guests => guests::build().map(|()| ExitCode::SUCCESS),
         Chore::Demo => demo::run(),
