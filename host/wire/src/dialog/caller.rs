@@ -20,7 +20,7 @@ use crate::violation::PeerMisbehaved;
 /// The caller's states. `fresh` says that a chunked start moved on since the last look.
 ///
 /// ```text
-///  Queued ──first chunk──► Sending ──last frame──► Sent ──StartAck──► Acked
+///  Queued ──first chunk──► Sending ──last frame──► Sent ─StartAck,More─► Acked
 ///    │  └──only frame────────────────────────────► │ │                 │ │
 ///    │ cancel, timeout        │ cancel, timeout    │ └──────cancel─────┤ │
 ///    ▼                        ▼          timeout   │                   ▼ │
@@ -36,7 +36,7 @@ enum State {
     Sending { fresh: bool },
     /// The `Start` is on the wire.
     Sent { fresh: bool },
-    /// The callee has acknowledged it.
+    /// The callee has acknowledged it, or sent part of its outcome.
     Acked,
     /// Asked to stop; the outcome is still awaited.
     Cancelling { acked: bool },
@@ -134,10 +134,10 @@ impl Caller {
     }
 
     /// The starter wants it to stop.
-    pub(crate) fn cancel(&mut self, allowance: &mut Allowance) -> Step {
+    pub(crate) fn cancel(&mut self) -> Step {
         match self.state {
             State::Queued => Step::Forget,
-            State::Sending { .. } => self.abandon(true, allowance),
+            State::Sending { .. } => self.abandon(true),
             State::Sent { .. } => {
                 self.state = State::Cancelling { acked: false };
                 Step::Ask
@@ -151,7 +151,7 @@ impl Caller {
     }
 
     /// The start timeout has passed. A chunked start is given more time as long as it moves on.
-    pub(crate) fn expire(&mut self, allowance: &mut Allowance) -> Step {
+    pub(crate) fn expire(&mut self) -> Step {
         match self.state {
             State::Queued => Step::Forget,
             State::Sending { fresh: true } => {
@@ -162,8 +162,8 @@ impl Caller {
                 self.state = State::Sent { fresh: false };
                 Step::Rearm
             }
-            State::Sending { fresh: false } | State::Sent { fresh: false } => self.abandon(true, allowance),
-            State::Cancelling { acked: false } => self.abandon(false, allowance),
+            State::Sending { fresh: false } | State::Sent { fresh: false } => self.abandon(true),
+            State::Cancelling { acked: false } => self.abandon(false),
             State::Acked | State::Cancelling { acked: true } | State::Abandoned => Step::Nothing,
         }
     }
@@ -183,18 +183,22 @@ impl Caller {
         Ok(true)
     }
 
-    /// A part of the outcome arrived.
+    /// A part of the outcome arrived. That acknowledges the start as well: the rest may take longer
+    /// than the start timeout.
     pub(crate) fn more(
         &mut self,
         context: ContextId,
         chunk: &[u8],
         allowance: &mut Allowance,
     ) -> Result<(), PeerMisbehaved> {
-        match self.replying(context)? {
-            true => self.outcome.push(context, chunk, allowance),
-            false if chunk.is_empty() => Err(PeerMisbehaved::EmptyChunk(context)),
-            false => Ok(()),
+        if !self.replying(context)? {
+            return if chunk.is_empty() { Err(PeerMisbehaved::EmptyChunk(context)) } else { Ok(()) };
         }
+        self.state = match self.state {
+            State::Cancelling { .. } => State::Cancelling { acked: true },
+            _ => State::Acked,
+        };
+        self.outcome.push(context, chunk, allowance)
     }
 
     /// The end arrived: the outcome for the starter, or none if it has stopped waiting.
@@ -228,10 +232,10 @@ impl Caller {
         }
     }
 
-    fn abandon(&mut self, send_cancel: bool, allowance: &mut Allowance) -> Step {
+    /// Only before the first sign of life: there is no part of an outcome to drop.
+    fn abandon(&mut self, send_cancel: bool) -> Step {
         self.state = State::Abandoned;
         self.kwargs = Chunks::default();
-        mem::take(&mut self.outcome).discard(allowance);
         Step::Abandon { send_cancel }
     }
 }

@@ -93,7 +93,7 @@ impl Session {
                 continue;
             };
             let was_queued = caller.is_queued();
-            let step = caller.expire(&mut self.allowance);
+            let step = caller.expire();
             let error = match step {
                 Step::Rearm => {
                     self.starts.set(context, now);

@@ -179,7 +179,9 @@ impl Session {
     fn handle_more(&mut self, context: ContextId, chunk: &[u8]) -> Result<(), PeerMisbehaved> {
         if self.role.opens(context) {
             let caller = self.outgoing.get_mut(&context).ok_or(PeerMisbehaved::NotOpen(context))?;
-            return caller.more(context, chunk, &mut self.allowance);
+            caller.more(context, chunk, &mut self.allowance)?;
+            self.prune_starts();
+            return Ok(());
         }
         self.admit(context)?;
         let callee = self.incoming.get_mut(&context).ok_or(PeerMisbehaved::NotNew(context))?;

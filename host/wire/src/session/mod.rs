@@ -59,10 +59,10 @@ enum Phase {
 ///   runtime wants;
 /// - **`handle_*`** give it what happened outside: bytes, the connection's end, the time;
 /// - **`poll_*`** take from it what is to be done. After any command and any `handle_*`, call
-///   [`poll_event`](Self::poll_event) until it gives none, send what
-///   [`poll_transmit`](Self::poll_transmit) writes, and set one timer to
-///   [`poll_timeout`](Self::poll_timeout). Events come last or twice: sending the last frame
-///   after a goodbye gives the [`Closed`](Event::Closed) event.
+///   [`poll_transmit`](Self::poll_transmit) until it writes nothing and
+///   [`poll_event`](Self::poll_event) until it gives none, and set one timer to
+///   [`poll_timeout`](Self::poll_timeout). Events come last because sending the last frame after
+///   a goodbye gives the [`Closed`](Event::Closed) event.
 ///
 /// Time never goes backwards between calls. The session is as deterministic as its caller.
 #[derive(Debug)]
@@ -154,7 +154,7 @@ impl Session {
             return;
         };
         let was_queued = caller.is_queued();
-        let step = caller.cancel(&mut self.allowance);
+        let step = caller.cancel();
         let error = match step {
             Step::Forget | Step::Abandon { .. } => Some(caller.cancelled(Some(by))),
             Step::Nothing | Step::Rearm | Step::Ask => None,

@@ -181,6 +181,7 @@ fn as_a_callee() {
         (&[WELCOME, give_back(1), ack(1)], NotOpen(id(1))),
         (&[WELCOME, give_back(1), more(1, b"x")], NotOpen(id(1))),
         (&[WELCOME, ack(1), ack(1)], AckedTwice(id(1))),
+        (&[WELCOME, more(1, b"x"), ack(1)], AckedTwice(id(1))),
         (&[WELCOME, ack(3)], StillStarting(id(3))),
         (&[WELCOME, give_back(3)], StillStarting(id(3))),
         (&[WELCOME, more(3, b"x")], StillStarting(id(3))),

@@ -123,6 +123,43 @@ fn a_large_start_has_time_as_long_as_it_moves_on() {
 }
 
 #[test]
+fn a_large_start_that_has_left_is_given_a_whole_timeout() {
+    let mut pair = Pair::open();
+    let begun = pair.now;
+    let kwargs = Bytes::from(vec![0; CHUNK + 1]);
+    pair.left.session.start("a:b", kwargs, None, begun).expect("not refused");
+    pair.left.session.poll_transmit(&mut BytesMut::new(), usize::MAX);
+    pair.left.session.handle_timeout(begun + 10_000 * MS);
+    assert_eq!(pair.left.take_events(), []);
+    assert_eq!(pair.left.session.poll_timeout(), Some(begun + 20_000 * MS));
+    pair.left.session.handle_timeout(begun + 20_000 * MS);
+    assert_eq!(timed_out(&pair.left.take_events()).len(), 1);
+}
+
+#[test]
+fn a_large_outcome_may_take_longer_than_the_start_timeout() {
+    let mut pair = Pair::open();
+    let context = pair.call("a:b", b"");
+    let cancelled = pair.call("a:b", b"");
+    pair.left.session.cancel(cancelled, &actor("boss"));
+    pair.settle();
+    let large = Bytes::from(vec![7; 3 * CHUNK]);
+    for context in [context, cancelled] {
+        pair.right.session.finish(context, Ok(large.clone()));
+    }
+    for _ in 0..2 {
+        let mut out = BytesMut::new();
+        pair.right.session.poll_transmit(&mut out, 1);
+        pair.left.session.handle_input(&mut out, pair.now).expect("honest");
+    }
+    assert_eq!(pair.left.session.poll_timeout(), None, "both have shown a sign of life");
+    pair.advance(Duration::from_secs(60));
+    let end = |context| ended(context, Ok(large.clone()));
+    assert_eq!(pair.left.take_events(), [end(context), end(cancelled)]);
+    pair.assert_idle();
+}
+
+#[test]
 fn a_handshake_that_takes_too_long_closes() {
     for role in [Role::Initiator, Role::Acceptor] {
         let now = Instant::now();
