@@ -103,6 +103,15 @@ mod tests {
     }
 
     #[test]
+    fn keeps_integers_and_floats_apart() {
+        let payload = kwargs! { x: 2, y: 2.0 }.into_payload().expect("encodes");
+        let mut arguments = Arguments::parse("m:f".into(), &payload).expect("parses");
+        arguments.take::<f64>("x");
+        arguments.take::<i64>("y");
+        assert_eq!(arguments.finish().expect_err("neither fits").ill_typed.len(), 2);
+    }
+
+    #[test]
     fn names_all_that_is_wrong_at_once() {
         let payload = kwargs! { x: "two", y: 1, z: 2 }.into_payload().expect("encodes");
         let mut arguments = Arguments::parse("m:f".into(), &payload).expect("parses");

@@ -43,8 +43,27 @@ impl Outcome {
     }
 }
 
+/// Ambiguous for a `Result` that hides behind an alias, so that generated code which names it
+/// does not compile: the macro knows a `Result` by its name, and would take this one for a value
+/// that happens to be a failure.
+pub trait WriteTheReturnTypeAsResult<Marker> {
+    /// For generated code to name.
+    const SEEN: () = ();
+}
+
+impl<T> WriteTheReturnTypeAsResult<()> for T {}
+
+/// The marker that makes results ambiguous.
+#[derive(Debug)]
+pub struct Aliased;
+
+impl<T, E> WriteTheReturnTypeAsResult<Aliased> for Result<T, E> {}
+
 /// One call, from the payload of its arguments to the payload of its result.
-pub(crate) async fn call<E: Endpoint>(function: String, kwargs: Vec<u8>) -> Result<Vec<u8>, RemoteError> {
+///
+/// # Errors
+/// Whatever kept the function from running, or its own failure.
+pub async fn call<E: Endpoint>(function: String, kwargs: Vec<u8>) -> Result<Vec<u8>, RemoteError> {
     let call = decode::<E>(function, &kwargs)?;
     drop(kwargs);
     call.invoke().await.0

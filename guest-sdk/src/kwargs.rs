@@ -1,6 +1,6 @@
 //! Keyword arguments on the caller's side, for calls by name.
 //!
-//! Owns: [`Kwargs`] and the macro [`kwargs!`](crate::kwargs). Must not know: the function that
+//! Owns: [`Kwargs`] and the macro [`kwargs!`](macro@crate::kwargs). Must not know: the function that
 //! is called. Invariant: a payload that comes out is one CBOR map from text.
 
 use greenroom_abi::kind::EncodeError;
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 /// Keyword arguments of a call by name, each encoded as it is added.
 ///
-/// Usually written with [`kwargs!`](crate::kwargs). Giving a name twice is an error at the
+/// Usually written with [`kwargs!`](macro@crate::kwargs). Giving a name twice is an error at the
 /// callee, as it is for any payload.
 #[derive(Clone, Debug)]
 pub struct Kwargs(Content);

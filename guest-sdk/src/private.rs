@@ -7,7 +7,7 @@ pub use wit_bindgen;
 
 pub use crate::arguments::Arguments;
 pub use crate::call::module;
-pub use crate::endpoint::{Endpoint, Outcome};
+pub use crate::endpoint::{Endpoint, Outcome, WriteTheReturnTypeAsResult, call};
 pub use crate::task::serve;
 
 /// The component boundary's types, onto which every module's bindings are mapped.

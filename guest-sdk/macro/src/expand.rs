@@ -4,10 +4,11 @@
 //! into the SDK go through its hidden `__private`, so an author needs no other dependency.
 
 use proc_macro2::{Ident, Literal, TokenStream};
-use quote::quote;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned as _;
 
 use crate::function::{Function, Output};
-use crate::name::kebab;
+use crate::name::bound;
 
 /// The struct of a function's arguments, which serves as the function's name in typed calls.
 pub(crate) fn arguments(call: &Ident, function: &Function, hidden: bool) -> TokenStream {
@@ -56,11 +57,21 @@ pub(crate) fn endpoint(call: &Ident, function: &Function) -> TokenStream {
         quote!(let #ident = arguments.#take::<#ty>(#name);)
     });
     let awaited = function.is_async.then(|| quote!(.await));
-    let finish = match &function.output {
-        Output::Fallible(_) => quote!(result),
-        Output::Unit | Output::Value(_) => quote!(value),
+    let no_result = match &function.output {
+        Output::Value(ty) => Some(quote_spanned! {ty.span()=>
+            const _: () = <#ty as ::greenroom_guest::__private::WriteTheReturnTypeAsResult<_>>::SEEN;
+        }),
+        Output::Unit | Output::Fallible(_) => None,
+    };
+    // With the span of the type, so that an error about it points there.
+    let outcome = match &function.output {
+        Output::Unit => quote!(::greenroom_guest::__private::Outcome::value),
+        Output::Value(ty) => quote_spanned!(ty.span()=> ::greenroom_guest::__private::Outcome::value),
+        Output::Fallible(ty) => quote_spanned!(ty.span()=> ::greenroom_guest::__private::Outcome::result),
     };
     quote! {
+        #no_result
+
         impl ::greenroom_guest::__private::Endpoint for #call {
             fn decode(
                 mut arguments: ::greenroom_guest::__private::Arguments<'_>,
@@ -71,7 +82,7 @@ pub(crate) fn endpoint(call: &Ident, function: &Function) -> TokenStream {
             }
 
             async fn invoke(self) -> ::greenroom_guest::__private::Outcome {
-                ::greenroom_guest::__private::Outcome::#finish(#ident(#(self.#names),*)#awaited)
+                #outcome(#ident(#(self.#names),*)#awaited)
             }
         }
     }
@@ -89,7 +100,7 @@ pub(crate) fn component(
     signatures: &[String],
 ) -> TokenStream {
     let methods = exports.iter().map(|(function, call)| {
-        let method = method(&kebab(&function.name));
+        let method = bound(&function.name);
         quote! {
             async fn #method(
                 context: ::greenroom_guest::__private::bindings::context::Context,
@@ -106,7 +117,6 @@ pub(crate) fn component(
         let (bytes, length) = (Literal::byte_string(line.as_bytes()), line.len());
         quote! {
             const _: () = {
-                #[used]
                 #[unsafe(link_section = "greenroom:signatures")]
                 static SIGNATURE: [u8; #length] = *#bytes;
             };
@@ -137,15 +147,5 @@ pub(crate) fn component(
 
             #(#lines)*
         }
-    }
-}
-
-/// wit-bindgen's Rust name for a function: snake case, keywords with an underscore behind.
-fn method(kebab: &str) -> Ident {
-    let snake = kebab.replace('-', "_");
-    let span = proc_macro2::Span::call_site();
-    match syn::parse_str::<Ident>(&snake) {
-        Ok(_) => Ident::new(&snake, span),
-        Err(_keyword) => Ident::new(&format!("{snake}_"), span),
     }
 }

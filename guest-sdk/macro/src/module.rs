@@ -10,7 +10,7 @@ use quote::{ToTokens as _, quote};
 use syn::{Ident, Item, ItemMod, Visibility, spanned::Spanned as _};
 
 use crate::function::{Errors, Function};
-use crate::name::{exported, kebab};
+use crate::name::{bound, exported};
 use crate::{expand, signature, wit};
 
 /// The module with everything added that makes its functions callable.
@@ -79,7 +79,7 @@ fn handle(name: &str, functions: &[Function]) -> TokenStream {
 }
 
 fn component(name: &str, functions: &[Function]) -> TokenStream {
-    let interface = Ident::new(&rust_module(name), Span::call_site());
+    let interface = bound(name);
     let exports: Vec<_> = functions
         .iter()
         .map(|function| {
@@ -95,10 +95,4 @@ fn component(name: &str, functions: &[Function]) -> TokenStream {
         &exports,
         &signatures,
     )
-}
-
-/// wit-bindgen's Rust name for an interface.
-fn rust_module(name: &str) -> String {
-    let snake = kebab(name).replace('-', "_");
-    if syn::parse_str::<Ident>(&snake).is_ok() { snake } else { format!("{snake}_") }
 }

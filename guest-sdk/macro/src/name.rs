@@ -3,10 +3,14 @@
 //! Owns: which Rust names can be exported, and how they are spelled in WIT. Must not know: what
 //! bears the name. Invariant: the two spellings differ in `_` and `-` only.
 
+use proc_macro2::Span;
 use syn::{Ident, ext::IdentExt as _};
 
 /// Names that the interface around every portal function already uses.
 const TAKEN: &[&str] = &["context", "payload", "remote_error"];
+
+/// A keyword since Rust 2024 that wit-bindgen does not yet escape.
+const UNESCAPED: &str = "gen";
 
 /// The name as its author wrote it, without the `r#` of a raw identifier, if WIT can spell it.
 pub(crate) fn exported(ident: &Ident) -> syn::Result<String> {
@@ -30,7 +34,18 @@ pub(crate) fn exported(ident: &Ident) -> syn::Result<String> {
             format!("`{name}` cannot be exported: every interface already uses this name for a type"),
         ));
     }
+    if name == UNESCAPED {
+        return Err(syn::Error::new(ident.span(), format!("`{name}` cannot be exported: it is a keyword")));
+    }
     Ok(name)
+}
+
+/// The identifier that wit-bindgen gives to an exported name: the name itself, or with an
+/// underscore behind it where it is a keyword.
+pub(crate) fn bound(name: &str) -> Ident {
+    let keyword = syn::parse_str::<Ident>(name).is_err();
+    let bound = if keyword { format!("{name}_") } else { name.to_owned() };
+    Ident::new(&bound, Span::call_site())
 }
 
 /// The name in WIT's spelling.
@@ -52,9 +67,16 @@ mod tests {
     }
 
     #[test]
+    fn follows_wit_bindgen() {
+        for (name, ident) in [("square", "square"), ("type", "type_")] {
+            assert_eq!(bound(name), ident);
+        }
+    }
+
+    #[test]
     fn refuses_the_rest() {
-        for name in ["_x", "x_", "a__b", "a_1", "Square", "größe", "payload"] {
-            assert!(exported(&syn::parse_str(name).expect("ident")).is_err(), "{name}");
+        for name in ["_x", "x_", "a__b", "a_1", "Square", "größe", "payload", "gen"] {
+            assert!(exported(&Ident::new_raw(name, Span::call_site())).is_err(), "{name}");
         }
     }
 }

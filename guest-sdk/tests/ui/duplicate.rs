@@ -1,0 +1,12 @@
+#[greenroom_guest::module]
+pub mod math {
+    pub fn square(x: i64) -> i64 {
+        x * x
+    }
+
+    pub fn square(x: u64) -> u64 {
+        x * x
+    }
+}
+
+fn main() {}

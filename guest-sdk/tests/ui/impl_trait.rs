@@ -1,0 +1,8 @@
+#[greenroom_guest::module]
+pub mod math {
+    pub fn any(value: impl Into<u64>) -> impl Iterator<Item = u64> {
+        std::iter::once(value.into())
+    }
+}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[greenroom_guest::main]
+async fn start() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[greenroom_guest::module]
+pub mod Math {
+    pub fn f() {}
+}
+
+fn main() {}

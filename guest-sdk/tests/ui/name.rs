@@ -1,0 +1,10 @@
+#[greenroom_guest::module]
+pub mod math {
+    pub fn camelCase() {}
+
+    pub fn sha_256() {}
+
+    pub fn payload() {}
+}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[greenroom_guest::module]
+pub mod math;
+
+fn main() {}

@@ -1,0 +1,8 @@
+#[greenroom_guest::module]
+pub mod math {
+    pub fn alone(self) -> u8 {
+        0
+    }
+}
+
+fn main() {}

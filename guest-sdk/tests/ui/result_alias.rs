@@ -1,0 +1,10 @@
+#[greenroom_guest::module]
+pub mod math {
+    type Answer<T> = Result<T, String>;
+
+    pub fn f() -> Answer<u8> {
+        Ok(1)
+    }
+}
+
+fn main() {}
