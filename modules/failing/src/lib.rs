@@ -2,7 +2,7 @@
 //! root, where the original error value comes back out.
 //!
 //! `greenroom run failing.wasm` fails with the boxed error and its relay path;
-//! `greenroom run failing.wasm --kind panic --report true` says instead what arrived.
+//! `greenroom run failing.wasm kind=panic report=true` says instead what arrived.
 
 mod report;
 

@@ -1,7 +1,7 @@
 //! A tree three levels deep: the root starts a supervisor, the supervisor starts leaves and fans
 //! the values out over them.
 //!
-//! `greenroom run squares.wasm --vals '[1,2,3,4]' --leaves 2`
+//! `greenroom run squares.wasm 'vals=[1,2,3,4]' leaves=2`
 
 use greenroom_guest::prelude::*;
 
