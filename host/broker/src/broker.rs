@@ -60,6 +60,7 @@ pub struct Settings {
 pub struct StartError(#[from] io::Error);
 
 /// A running broker. Dropping it kills every actor that is left.
+#[derive(Debug)]
 pub struct Broker {
     operator: ActorId,
     stop: Option<oneshot::Sender<()>>,

@@ -60,7 +60,7 @@ async fn introduction(channel: &Channel) -> io::Result<Option<(Init, Vec<Attachm
 async fn serve(channel: Channel, init: Init, attachments: Vec<Attachment>) -> io::Result<End> {
     if let Some(filter) = &init.log {
         let filter = tracing_subscriber::EnvFilter::new(filter);
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time().init();
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).without_time().init();
     }
     let _ = rustix::thread::set_name(&title(&init.id.name));
     let mut attachments = attachments.into_iter();

@@ -108,7 +108,7 @@ impl Cache {
                 return Err(io::Error::other("it belongs to another user"));
             }
             if stat.st_mode & 0o077 != 0 {
-                rustix::fs::fchmod(&dir, rustix::fs::Mode::RWXU)?;
+                rustix::fs::chmodat(&dir, ".", rustix::fs::Mode::RWXU, rustix::fs::AtFlags::empty())?;
             }
             Ok(dir)
         };

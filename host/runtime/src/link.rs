@@ -255,6 +255,8 @@ impl Driver {
                 tracing::error!(peer = %self.link.peer(), violation, "the peer broke the protocol");
                 RemoteError::of(&PeerMisbehaved { violation })
             }
+            // Only a call that is still open is worth the wait for how the peer died.
+            Broken::Ended | Broken::Parted if self.calls.is_empty() => self.link.obituary(),
             Broken::Ended | Broken::Parted => {
                 let _ = tokio::time::timeout(self.actor.limits().obituary, self.link.exited()).await;
                 self.link.obituary()

@@ -1,0 +1,95 @@
+//! Failures as a person sees them.
+//!
+//! Owns: kinds of failure, their exit status, and how each is printed. Must not know: where
+//! they come from. Invariant: one line says what was wrong; a hint, if any, says what to do.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use greenroom::{GrantError, HostError, LoadError, RemoteError};
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    status: u8,
+    message: String,
+    hint: Option<String>,
+}
+
+impl CliError {
+    /// What the user gave cannot be used.
+    pub(crate) fn input(message: impl Into<String>) -> Self {
+        Self { status: 2, message: message.into(), hint: None }
+    }
+
+    /// The work itself failed.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self { status: 1, message: message.into(), hint: None }
+    }
+
+    /// The run was ended from outside.
+    pub(crate) fn ended(status: u8, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), hint: None }
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Prints it and gives the exit status.
+    pub(crate) fn report(&self) -> ExitCode {
+        let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
+        anstream::eprintln!("{style}error{style:#}: {}", self.message);
+        if let Some(hint) = &self.hint {
+            anstream::eprintln!("  hint: {hint}");
+        }
+        ExitCode::from(self.status)
+    }
+}
+
+impl From<LoadError> for CliError {
+    fn from(error: LoadError) -> Self {
+        let hint = match &error {
+            LoadError::NotWasm { .. } => Some("give a component, such as `greenroom build` makes"),
+            LoadError::Cache { .. } => Some("set XDG_CACHE_HOME to a folder that you own"),
+            _ => None,
+        };
+        Self { hint: hint.map(str::to_owned), ..Self::input(error.to_string()) }
+    }
+}
+
+impl From<GrantError> for CliError {
+    fn from(error: GrantError) -> Self {
+        Self::input(error.to_string())
+    }
+}
+
+impl From<HostError> for CliError {
+    fn from(error: HostError) -> Self {
+        Self { status: 125, ..Self::failed(error.to_string()) }
+    }
+}
+
+impl From<&RemoteError> for CliError {
+    /// The boxed error with its whole path and trace.
+    fn from(error: &RemoteError) -> Self {
+        Self::failed(describe(error))
+    }
+}
+
+fn describe(error: &RemoteError) -> String {
+    let mut text = format!("{}: {}", error.src_type, error.message);
+    if !error.relay_path.is_empty() {
+        let path: Vec<String> = error.relay_path.iter().map(|hop| format!("`{hop}`")).collect();
+        let _ = write!(text, "\n  path: {}", path.join(" -> "));
+    }
+    if let Some(canceller) = &error.canceller {
+        let _ = write!(text, "\n  cancelled by: `{canceller}`");
+    }
+    for (number, line) in error.trace.lines().enumerate() {
+        let _ = write!(text, "\n  {} {line}", if number == 0 { "trace:" } else { "      " });
+    }
+    text
+}

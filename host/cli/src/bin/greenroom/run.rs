@@ -1,0 +1,172 @@
+//! `greenroom run`: an application from its start to its exit status.
+//!
+//! Owns: wiring arguments, host, signals and the result. Must not know: processes. Invariant:
+//! whatever ends the run, the tree is gone before this program is.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use greenroom::{
+    Cache, Catalogue, ComponentInfo, DirGrant, Engine, Grant, Host, Limits, Outcome, Setup, SpawnSpec,
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::args::{Level, RunArgs};
+use crate::error::CliError;
+use crate::{screen, values};
+
+/// What ended the run.
+enum Ended {
+    Returned(Outcome),
+    Signalled(SignalKind),
+    TimedOut,
+}
+
+pub(crate) fn run(args: RunArgs) -> Result<(), CliError> {
+    log(args.log);
+    let name = module_name(&args.module)?;
+    let (catalogue, info) = catalogue(&args, &name)?;
+    let kwargs = values::kwargs(&args.kwargs, info.signature("", "main"))?;
+    let grants: Vec<Grant> = args
+        .dirs
+        .iter()
+        .map(|dir| Grant::open(&dir.host, &dir.guest, dir.writable))
+        .collect::<Result<_, _>>()?;
+    let spec = SpawnSpec {
+        name: name.clone(),
+        modules: vec![name.clone()],
+        dirs: grants
+            .iter()
+            .map(|grant| DirGrant {
+                source: grant.guest_path(),
+                target: grant.guest_path(),
+                writable: grant.writable(),
+            })
+            .collect(),
+        env: args.env.iter().map(|text| variable(text)).collect::<Result<_, _>>()?,
+    };
+    let host_failed = |error: std::io::Error| CliError::ended(125, format!("the host failed: {error}"));
+    let setup = Setup {
+        tree: name.clone(),
+        catalogue,
+        limits: Limits::default(),
+        grants,
+        log: (args.log > Level::Info).then(|| filter(args.log)),
+        program: std::env::current_exe().map_err(host_failed)?,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(host_failed)?;
+    let ended = runtime.block_on(async {
+        let (host, reports) = Host::start(setup)?;
+        let screen = screen::show(reports, args.log).map_err(host_failed)?;
+        let mut signals = Signals::listen().map_err(host_failed)?;
+        let timeout = async {
+            match args.timeout {
+                Some(timeout) => tokio::time::sleep(timeout).await,
+                None => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            outcome = call_main(&host, spec, kwargs) => Ended::Returned(outcome),
+            kind = signals.next() => Ended::Signalled(kind),
+            () = timeout => Ended::TimedOut,
+        };
+        tokio::select! {
+            // What the nursery has to say was said by `main`, or is no longer asked for.
+            _ = host.nursery().cancel() => {}
+            kind = signals.next() => std::process::exit(i32::from(status(kind))),
+        }
+        drop(host);
+        // All reports are in; the screen ends with them.
+        let _ = screen.join();
+        Ok::<_, CliError>(ended)
+    })?;
+    match ended {
+        Ended::Returned(Ok(value)) => values::print(&value),
+        Ended::Returned(Err(error)) => Err(CliError::from(&*error)),
+        Ended::Signalled(kind) => Err(CliError::ended(status(kind), "interrupted; every actor was ended")),
+        Ended::TimedOut => {
+            let limit = humantime::format_duration(args.timeout.unwrap_or_default());
+            Err(CliError::ended(124, format!("not done within {limit}; every actor was ended")))
+        }
+    }
+}
+
+/// Starts the root actor and calls `main` in it.
+async fn call_main(host: &Host, spec: SpawnSpec, kwargs: Vec<u8>) -> Outcome {
+    let main = format!("{}:main", spec.name);
+    let root = host.nursery().start(spec, None).await?;
+    root.call(&main, kwargs.into()).await
+}
+
+/// The components of the run; the application's own comes first.
+fn catalogue(args: &RunArgs, name: &str) -> Result<(Catalogue, ComponentInfo), CliError> {
+    let cache = Cache::open_default()?;
+    let engine = Engine::new().map_err(|error| CliError::ended(125, format!("no engine: {error}")))?;
+    let mut catalogue = Catalogue::default();
+    let info = catalogue.add(&cache, &engine, name, &args.module)?.clone();
+    if !info.has_main() {
+        let exported: Vec<String> = info.interfaces().iter().map(|name| format!("`{name}`")).collect();
+        let message = format!("`{}` has no `main` to run", args.module.display());
+        return Err(match exported.is_empty() {
+            true => CliError::input(message).hint("`greenroom inspect` shows what it exports"),
+            false => CliError::input(message).hint(format!("it exports {}", exported.join(", "))),
+        });
+    }
+    for (module, file) in &args.modules {
+        catalogue.add(&cache, &engine, module, Path::new(file))?;
+    }
+    Ok((catalogue, info))
+}
+
+/// The name under which an application's component and root actor are known: its file's.
+fn module_name(path: &Path) -> Result<String, CliError> {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().replace([':', '/'], "-"));
+    stem.ok_or_else(|| CliError::input(format!("`{}` is not a file", path.display())))
+}
+
+fn variable(text: &str) -> Result<(String, String), CliError> {
+    match text.split_once('=') {
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => std::env::var(text)
+            .map(|value| (text.to_owned(), value))
+            .map_err(|_| CliError::input(format!("--env {text}: there is no such variable to pass on"))),
+    }
+}
+
+/// The two signals that ask for the end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> SignalKind {
+        tokio::select! {
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+            _ = self.terminate.recv() => SignalKind::terminate(),
+        }
+    }
+}
+
+/// What a shell gives for a program that a signal ended.
+fn status(kind: SignalKind) -> u8 {
+    if kind == SignalKind::interrupt() { 130 } else { 143 }
+}
+
+fn log(level: Level) {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colour);
+    subscriber.with_env_filter(tracing_subscriber::EnvFilter::new(filter(level))).init();
+}
+
+/// The host's own log: its crates at this level, others only when they fail.
+fn filter(level: Level) -> String {
+    let level = format!("{level:?}").to_lowercase();
+    let crates = ["broker", "engine", "runtime", "transport", "wire"];
+    let own: Vec<String> = crates.iter().map(|name| format!("greenroom_{name}={level}")).collect();
+    own.join(",")
+}

@@ -1,0 +1,102 @@
+//! What actors say, on the terminal.
+//!
+//! Owns: prefixes, log lines, the progress bar. Must not know: actors' work. Invariant: no
+//! control character of a guest reaches the terminal.
+
+use std::io::{IsTerminal, Write};
+use std::thread::JoinHandle;
+
+use greenroom::{LogLevel, LogLine, Report, Stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::mpsc;
+
+use crate::args::Level;
+
+/// Shows reports until their source ends, in a thread of its own: a terminal that is held must
+/// not hold the actors' supervision.
+pub(crate) fn show(mut reports: mpsc::Receiver<Report>, level: Level) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("screen".to_owned()).spawn(move || {
+        let mut screen = Screen { level, bar: None };
+        while let Some(report) = reports.blocking_recv() {
+            screen.show(report);
+        }
+        if let Some(bar) = screen.bar {
+            bar.finish_and_clear();
+        }
+    })
+}
+
+struct Screen {
+    level: Level,
+    bar: Option<ProgressBar>,
+}
+
+impl Screen {
+    fn show(&mut self, report: Report) {
+        match report {
+            Report::Output { actor, stream, line } => self.print(stream, &format!("[{actor}] {line}")),
+            Report::Log { actor, line } if shown(line.level) <= self.level => {
+                self.print(Stream::Stderr, &describe(&actor, &line));
+            }
+            Report::Log { .. } => {}
+            Report::Progress { actor, done, total, message } => self.progress(&actor, done, total, &message),
+        }
+    }
+
+    fn print(&self, stream: Stream, line: &str) {
+        let line: String = line.chars().map(harmless).collect();
+        let write = || {
+            // A closed terminal or pipe is no reason to stop the actors.
+            let _ = match stream {
+                Stream::Stdout => writeln!(std::io::stdout(), "{line}"),
+                Stream::Stderr => writeln!(std::io::stderr(), "{line}"),
+            };
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn progress(&mut self, actor: &str, done: u64, total: u64, message: &str) {
+        if !std::io::stderr().is_terminal() {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| {
+            let template = "{prefix} [{bar:32}] {pos}/{len} {wide_msg}";
+            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(total).with_style(style.progress_chars("=> "))
+        });
+        bar.set_prefix(actor.chars().map(harmless).collect::<String>());
+        bar.set_message(message.chars().map(harmless).collect::<String>());
+        bar.set_length(total);
+        bar.set_position(done);
+    }
+}
+
+fn describe(actor: &str, line: &LogLine) -> String {
+    let level = match line.level {
+        LogLevel::Error => "ERROR",
+        LogLevel::Warn => " WARN",
+        LogLevel::Info => " INFO",
+        LogLevel::Debug => "DEBUG",
+        LogLevel::Trace => "TRACE",
+    };
+    let task = line.task.as_deref().unwrap_or("-");
+    format!("{level} [{actor}] {task}: {}", line.message)
+}
+
+fn shown(level: LogLevel) -> Level {
+    match level {
+        LogLevel::Error => Level::Error,
+        LogLevel::Warn => Level::Warn,
+        LogLevel::Info => Level::Info,
+        LogLevel::Debug => Level::Debug,
+        LogLevel::Trace => Level::Trace,
+    }
+}
+
+/// A character that cannot steer a terminal.
+fn harmless(c: char) -> char {
+    if c.is_control() && c != '\t' { '\u{fffd}' } else { c }
+}
