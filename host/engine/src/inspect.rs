@@ -29,7 +29,7 @@ pub struct Export {
 pub struct ComponentInfo {
     /// Its exported functions.
     pub exports: Vec<Export>,
-    /// The interfaces it imports.
+    /// The interfaces and functions it imports.
     pub imports: Vec<String>,
     /// Why it cannot be linked, if it cannot: it imports what no host offers.
     pub unlinkable: Option<String>,
@@ -44,7 +44,11 @@ impl ComponentInfo {
             engine.linker()?.instantiate_pre(component).err().map(|error| format!("{:#}", Chain(&error)));
         Ok(Self {
             exports: exports(engine, component),
-            imports: kind.imports(&engine.wasmtime).map(|(name, _)| name.to_owned()).collect(),
+            imports: kind
+                .imports(&engine.wasmtime)
+                .filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_) | ComponentItem::Resource(_)))
+                .map(|(name, _)| name.to_owned())
+                .collect(),
             unlinkable,
             signatures: signature::read(wasm),
         })

@@ -25,7 +25,7 @@ pub(crate) fn kwargs(pairs: &[(String, String)], signature: Option<&Signature>) 
         if entries.iter().any(|(known, _)| known.as_text() == Some(key)) {
             return Err(CliError::input(format!("argument `{key}` is given twice")));
         }
-        entries.push((Value::Text(key.clone()), value(text, wanted.is_some_and(|ty| is_text(ty)))));
+        entries.push((Value::Text(key.clone()), value(text, wanted.map_or("", String::as_str))));
     }
     payload::encode(&Value::Map(entries)).map_err(|error| CliError::input(error.to_string()))
 }
@@ -39,32 +39,41 @@ fn unknown(key: &str, signature: &Signature) -> CliError {
     }
 }
 
-fn is_text(ty: &str) -> bool {
-    let plain: String = ty.chars().filter(|c| !c.is_whitespace()).collect();
-    matches!(plain.as_str(), "String" | "Option<String>" | "std::string::String")
-}
-
-/// JSON where the text is JSON and text is not what is wanted; otherwise text.
-fn value(text: &str, as_text: bool) -> Value {
+/// JSON where the text is JSON and the parameter's type is not text; otherwise text. Where all
+/// numbers of the type are floats, `3` is `3.0`: CBOR keeps the two apart.
+fn value(text: &str, ty: &str) -> Value {
+    let words: Vec<&str> = ty.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
+    if matches!(words[..], ["String"] | ["Option", "String"]) {
+        return Value::Text(text.to_owned());
+    }
+    let is_float = |word: &&str| matches!(*word, "f32" | "f64");
+    let is_integer = |word: &&str| {
+        word.starts_with(['i', 'u']) && word[1..].parse::<u8>().is_ok() || matches!(*word, "isize" | "usize")
+    };
+    let floats = words.iter().any(is_float) && !words.iter().any(is_integer);
     match serde_json::from_str(text) {
-        Ok(json) if !as_text => from_json(json),
-        _ => Value::Text(text.to_owned()),
+        Ok(json) => from_json(json, floats),
+        Err(_) => Value::Text(text.to_owned()),
     }
 }
 
-fn from_json(json: serde_json::Value) -> Value {
+fn from_json(json: serde_json::Value, floats: bool) -> Value {
     match json {
         serde_json::Value::Null => Value::Null,
         serde_json::Value::Bool(value) => Value::Bool(value),
+        serde_json::Value::Number(number) if floats => Value::from(number.as_f64().unwrap_or(f64::NAN)),
         serde_json::Value::Number(number) => match (number.as_u64(), number.as_i64()) {
             (Some(value), _) => Value::from(value),
             (None, Some(value)) => Value::from(value),
             (None, None) => Value::from(number.as_f64().unwrap_or(f64::NAN)),
         },
         serde_json::Value::String(text) => Value::Text(text),
-        serde_json::Value::Array(items) => Value::Array(items.into_iter().map(from_json).collect()),
+        serde_json::Value::Array(items) => {
+            Value::Array(items.into_iter().map(|item| from_json(item, floats)).collect())
+        },
         serde_json::Value::Object(fields) => {
-            Value::Map(fields.into_iter().map(|(key, value)| (Value::Text(key), from_json(value))).collect())
+            let field = |(key, value)| (Value::Text(key), from_json(value, floats));
+            Value::Map(fields.into_iter().map(field).collect())
         }
     }
 }
@@ -123,15 +132,18 @@ mod tests {
     fn json_goes_there_and_back() {
         for text in ["[1,-2,3.5,null,true,\"x\",{\"a\":[]}]", "18446744073709551615", "-9223372036854775808"] {
             let json: serde_json::Value = serde_json::from_str(text).expect("JSON");
-            assert_eq!(to_json(from_json(json.clone())), json);
+            assert_eq!(to_json(from_json(json.clone(), false)), json);
         }
     }
 
     #[test]
-    fn text_stays_text_where_text_is_wanted() {
-        assert_eq!(value("12", false), Value::from(12));
-        assert_eq!(value("12", true), Value::Text("12".into()));
-        assert_eq!(value("plain", false), Value::Text("plain".into()));
+    fn the_type_decides_where_the_text_does_not() {
+        assert_eq!(value("12", ""), Value::from(12));
+        assert_eq!(value("12", "String"), Value::Text("12".into()));
+        assert_eq!(value("12", "Option < String >"), Value::Text("12".into()));
+        assert_eq!(value("plain", "Kind"), Value::Text("plain".into()));
+        assert_eq!(value("[1]", "Vec < f64 >"), Value::Array(vec![Value::from(1.0)]));
+        assert_eq!(value("[1]", "Vec < (i64, f64) >"), Value::Array(vec![Value::from(1)]));
     }
 
     #[test]
