@@ -4,6 +4,7 @@
 //! them traps. Must not know: how functions are found. Invariant: every call handed to an
 //! instance is answered, also when the instance is lost.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use greenroom_abi::kind::InstanceLost;
 use greenroom_runtime::{Outcome, Task};
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{
-    Accessor, ComponentExportIndex, GuestTaskId, InstancePre, Resource, ResourceTable, TypedFunc,
+    Accessor, ComponentExportIndex, InstancePre, Resource, ResourceTable, TypedFunc,
 };
 use wasmtime::{AsContextMut, Store, StoreLimitsBuilder};
 
@@ -123,12 +124,11 @@ impl Instance {
             Some(Ok(Err(error)) | Err(error)) => {
                 // wasmtime leaves the trapped task as the current one.
                 let culprit = host::running(&mut store.as_context_mut()).ok().flatten();
-                let culprit = culprit.filter(|id| store.data().calls.contains_key(id));
                 let only = store.data().calls.keys().next().copied().filter(|_| store.data().calls.len() == 1);
                 let panic = store.data_mut().panic.take();
                 let described = trap::describe(&error, panic);
                 tracing::debug!(module = self.blueprint.module, error = %described, "instance lost");
-                fail_all(&mut store, culprit.or(only).map(|id| (id, described)), &lost);
+                fail_all(&mut store, culprit.or(only).map(|number| (number, described)), &lost);
             }
         }
         lost
@@ -141,7 +141,8 @@ impl Instance {
             table: ResourceTable::new(),
             wasi: blueprint.grants.context()?,
             limits,
-            calls: Default::default(),
+            calls: HashMap::default(),
+            tasks: HashMap::default(),
             panic: None,
         };
         let mut store = Store::new(blueprint.pre.engine(), data);
@@ -176,36 +177,38 @@ async fn serve(
     functions: &[PortalFunction],
 ) -> wasmtime::Result<()> {
     let mut running = FuturesUnordered::new();
+    let mut numbers = 0..;
     loop {
         tokio::select! {
             Some(ended) = running.next(), if !running.is_empty() => {
-                let (id, returned): (GuestTaskId, wasmtime::Result<Returned>) = ended;
+                let (number, returned): (u64, wasmtime::Result<Returned>) = ended;
                 let (outcome,) = returned?;
-                let call = accessor.with(|mut access| access.get().calls.remove(&id));
+                let call = accessor.with(|mut access| access.get().calls.remove(&number));
                 if let Some(call) = call {
                     let _ = call.reply.send(outcome.map_err(|error| Box::new(error.into())));
                 }
             }
             job = queue.recv() => {
                 let Some(Job { function, task, kwargs, reply }) = job else { return Ok(()) };
-                let Some(function) = functions.get(function) else { continue };
+                let (Some(function), Some(number)) = (functions.get(function), numbers.next()) else { continue };
                 let call = accessor.with(|mut access| {
                     let context = access.get().table.push(task.clone())?;
                     let call = function.start_call_concurrent(access.as_context_mut(), (context, kwargs))?;
-                    access.get().calls.insert(call.task(), Running { task, reply });
+                    let host = access.get();
+                    host.tasks.insert(call.task(), number);
+                    host.calls.insert(number, Running { task, reply });
                     Ok::<_, wasmtime::Error>(call)
                 })?;
-                let id = call.task();
-                running.push(async move { (id, function.finish_call_concurrent(accessor, call).await) });
+                running.push(async move { (number, function.finish_call_concurrent(accessor, call).await) });
             }
         }
     }
 }
 
 /// Ends every call of a lost instance: the culprit with what it did, the others with `lost`.
-fn fail_all(store: &mut Store<Host>, mut culprit: Option<(GuestTaskId, RemoteError)>, lost: &RemoteError) {
-    for (id, call) in store.data_mut().calls.drain() {
-        let error = match culprit.take_if(|(guilty, _)| *guilty == id) {
+fn fail_all(store: &mut Store<Host>, mut culprit: Option<(u64, RemoteError)>, lost: &RemoteError) {
+    for (number, call) in store.data_mut().calls.drain() {
+        let error = match culprit.take_if(|(guilty, _)| *guilty == number) {
             Some((_, error)) => error,
             None => lost.clone(),
         };

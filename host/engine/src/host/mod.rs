@@ -27,8 +27,12 @@ pub(crate) struct Host {
     pub(crate) table: ResourceTable,
     pub(crate) wasi: WasiCtx,
     pub(crate) limits: StoreLimits,
-    /// The calls under way in this instance.
-    pub(crate) calls: HashMap<GuestTaskId, Running>,
+    /// The calls under way in this instance, by number.
+    pub(crate) calls: HashMap<u64, Running>,
+    /// Which call each of wasmtime's tasks was last made for. wasmtime uses its numbers again,
+    /// also before the host has taken note of a call's end, so they alone name no call; and so
+    /// there are never more of them than calls were under way at once.
+    pub(crate) tasks: HashMap<GuestTaskId, u64>,
     /// What a task said just before it aborted.
     pub(crate) panic: Option<PanicNote>,
 }
@@ -57,16 +61,25 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 /// The task that is calling the host right now.
 ///
 /// # Errors
-/// A trap, if guest code runs outside any call, such as in a start function.
+/// A trap, if guest code runs outside any call, such as in a start function or after its task
+/// has given its outcome.
 fn current_task(store: &mut StoreContextMut<'_, Host>) -> wasmtime::Result<Task> {
-    let id = running(store)?;
-    id.and_then(|id| store.data().calls.get(&id).map(|running| running.task.clone()))
+    let number = running(store)?;
+    number
+        .and_then(|number| store.data().calls.get(&number).map(|running| running.task.clone()))
         .ok_or_else(|| wasmtime::format_err!("this host function may be called only from a task"))
 }
 
-/// The call that guest code is working for right now.
-pub(crate) fn running(store: &mut StoreContextMut<'_, Host>) -> wasmtime::Result<Option<GuestTaskId>> {
-    Ok(store.async_call_stack()?.last())
+/// The number of the call that guest code is working for right now.
+///
+/// The stack goes on beyond it: wasmtime counts whichever task was suspended when a call was
+/// made as that call's parent. So the youngest task of ours is the one; where its call has
+/// already given its outcome, what runs now runs for nobody.
+pub(crate) fn running(store: &mut StoreContextMut<'_, Host>) -> wasmtime::Result<Option<u64>> {
+    let stack: Vec<GuestTaskId> = store.async_call_stack()?.collect();
+    let Host { calls, tasks, .. } = store.data();
+    let youngest = stack.iter().find_map(|id| tasks.get(id)).copied();
+    Ok(youngest.filter(|number| calls.contains_key(number)))
 }
 
 /// What a portal call gives the guest.
