@@ -5,10 +5,7 @@
 //! instance is answered, also when the instance is lost.
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -110,11 +107,10 @@ impl Instance {
         let ticker = self.blueprint.ticker.clone();
         let outcome = {
             let run = store.run_concurrent(async |accessor| serve(accessor, queue, &functions).await);
-            let run = Ticked { ticker, inner: std::pin::pin!(run) };
             tokio::select! {
                 biased;
                 _ = stopped => None,
-                outcome = run => Some(outcome),
+                outcome = ticker.turns(run) => Some(outcome),
             }
         };
         queue.close();
@@ -149,11 +145,7 @@ impl Instance {
         store.limiter(|host| &mut host.limits);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        let ticker = blueprint.ticker.clone();
-        let instance = {
-            let instantiate = blueprint.pre.instantiate_async(&mut store);
-            Ticked { ticker, inner: std::pin::pin!(instantiate) }.await?
-        };
+        let instance = blueprint.ticker.turns(blueprint.pre.instantiate_async(&mut store)).await?;
         let functions = blueprint
             .functions
             .iter()
@@ -213,20 +205,5 @@ fn fail_all(store: &mut Store<Host>, mut culprit: Option<(u64, RemoteError)>, lo
             None => lost.clone(),
         };
         let _ = call.reply.send(Err(Box::new(error)));
-    }
-}
-
-/// A future that tells the ticker whenever guest code may run.
-struct Ticked<'a, F> {
-    ticker: Ticker,
-    inner: Pin<&'a mut F>,
-}
-
-impl<F: Future> Future for Ticked<'_, F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.ticker.note();
-        self.inner.as_mut().poll(cx)
     }
 }

@@ -1,0 +1,352 @@
+//! A broker that starts actors as tasks of this process.
+//!
+//! Owns: the tree, starting, cancelling and killing its actors, their exit notices. Must not
+//! know: guests, links. Invariant: it speaks and hears what the real one does, message for
+//! message.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use greenroom_abi::kind::{Exit, SpawnFailed};
+use greenroom_abi::{ActorId, RemoteError};
+use greenroom_transport::{Attachment, Channel, Packet, memory_channel};
+use greenroom_wire::control::{self, Limits, RequestId, SpawnSpec, ToActor, ToBroker};
+use tokio::sync::{mpsc, oneshot};
+
+use super::cable::Cable;
+use super::guest::Library;
+use super::world::{Journal, packet};
+use crate::{Actor, End, Identity};
+
+/// When the death of an actor is told to its parent.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Notice {
+    #[default]
+    AtOnce,
+    Late(Duration),
+    Never,
+}
+
+#[derive(Clone)]
+pub(crate) struct Broker(Arc<Inner>);
+
+struct Inner {
+    library: Library,
+    limits: Limits,
+    journal: Journal,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    started: u64,
+    notice: Notice,
+    /// How long each actor takes from its process's start until it is ready.
+    startup: Duration,
+    records: BTreeMap<String, Record>,
+}
+
+struct Record {
+    id: ActorId,
+    parent: Option<String>,
+    actor: Actor,
+    cable: Option<Cable>,
+    packets: mpsc::UnboundedSender<Packet>,
+    starting: Option<(RequestId, Attachment)>,
+    /// Taken when it is killed.
+    kill: Option<oneshot::Sender<Exit>>,
+    cancelled: bool,
+    gone: bool,
+    waiters: Vec<(String, RequestId)>,
+}
+
+impl Broker {
+    pub(super) fn new(library: Library, limits: Limits) -> Self {
+        let (journal, state) = (Journal::default(), Mutex::default());
+        Self(Arc::new(Inner { library, limits, journal, state }))
+    }
+
+    /// Takes in an actor that this broker has not started: the operator.
+    pub(super) fn introduce(&self, operator: &Actor) -> Channel {
+        let (channel, packets) = self.attend(&operator.id().uuid);
+        let record = Record {
+            id: operator.id().clone(),
+            parent: None,
+            actor: operator.clone(),
+            cable: None,
+            packets,
+            starting: None,
+            kill: None,
+            cancelled: false,
+            gone: false,
+            waiters: Vec::new(),
+        };
+        self.state().records.insert(operator.id().uuid.clone(), record);
+        channel
+    }
+
+    /// Starts, refusals, exits, each as `word name`.
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.0.journal
+    }
+
+    pub(crate) fn set_notice(&self, notice: Notice) {
+        self.state().notice = notice;
+    }
+
+    pub(crate) fn set_startup(&self, startup: Duration) {
+        self.state().startup = startup;
+    }
+
+    /// How many actors are alive, the operator not counted.
+    pub(crate) fn alive(&self) -> usize {
+        self.state().records.len() - 1
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.state().records.values().map(|record| record.id.name.clone()).collect()
+    }
+
+    pub(crate) fn actor(&self, id: &ActorId) -> Option<Actor> {
+        self.state().records.get(&id.uuid).map(|record| record.actor.clone())
+    }
+
+    /// The actors of that name, in the order they were started.
+    pub(crate) fn named(&self, name: &str) -> Vec<ActorId> {
+        let state = self.state();
+        state.records.values().filter(|record| record.id.name == name).map(|record| record.id.clone()).collect()
+    }
+
+    /// Ends an actor's process in the middle of whatever it does.
+    pub(crate) fn kill(&self, id: &ActorId, exit: Exit) {
+        let kill = self.state().records.get_mut(&id.uuid).and_then(|record| record.kill.take());
+        if let Some(kill) = kill {
+            let _ = kill.send(exit);
+        }
+    }
+
+    /// Cuts an actor's pipe to its parent while its process lives on.
+    pub(crate) fn cut(&self, id: &ActorId) {
+        if let Some(Record { cable: Some(cable), .. }) = self.state().records.get(&id.uuid) {
+            cable.cut();
+        }
+    }
+
+    /// Stops an actor: it neither reads nor writes any more.
+    pub(crate) fn stop(&self, id: &ActorId) {
+        if let Some(Record { cable: Some(cable), .. }) = self.state().records.get(&id.uuid) {
+            cable.hold();
+        }
+    }
+
+    /// Says something to an actor.
+    pub(crate) fn tell(&self, uuid: &str, message: &ToActor, attachments: Vec<Attachment>) {
+        if let Some(record) = self.state().records.get(uuid) {
+            let _ = record.packets.send(packet(message, attachments));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("not poisoned")
+    }
+
+    /// An actor's end of a control channel whose other end is heard here.
+    fn attend(&self, uuid: &str) -> (Channel, mpsc::UnboundedSender<Packet>) {
+        let (ours, theirs) = memory_channel();
+        let Channel::Memory { sender, receiver } = ours else { panic!("a memory channel") };
+        let (broker, uuid) = (self.clone(), uuid.to_owned());
+        tokio::spawn(async move {
+            let mut receiver = receiver.into_inner();
+            while let Some(packet) = receiver.recv().await {
+                broker.hear(&uuid, control::decode(&packet.bytes).expect("a control message"));
+            }
+        });
+        (theirs, sender)
+    }
+
+    fn hear(&self, from: &str, message: ToBroker) {
+        match message {
+            ToBroker::Ready => self.ready(from),
+            ToBroker::Spawn { request, spec } => {
+                let name = spec.name.clone();
+                if let Err(reason) = self.spawn(from, request, &spec) {
+                    self.0.journal.note(format!("refused {name}"));
+                    self.refuse(from, request, name, reason, None);
+                }
+            }
+            ToBroker::AbandonSpawn { request } => {
+                let starting = self.state().records.values().find_map(|record| {
+                    let ours = record.parent.as_deref() == Some(from);
+                    (ours && record.starting.as_ref()?.0 == request).then(|| record.id.clone())
+                });
+                if let Some(child) = starting {
+                    self.0.journal.note(format!("abandoned {}", child.name));
+                    self.kill(&child, Exit::Signal(9));
+                }
+            }
+            ToBroker::CancelActor { request, actor } => self.cancel(from, request, &actor),
+            ToBroker::LoadFailed { .. } | ToBroker::Log(_) | ToBroker::Progress { .. } => {}
+        }
+    }
+
+    fn spawn(&self, parent: &str, request: RequestId, spec: &SpawnSpec) -> Result<(), String> {
+        let guest = self.0.library.guest(&spec.modules).map_err(|module| format!("no module `{module}`"))?;
+        let startup = {
+            let mut state = self.state();
+            state.started += 1;
+            state.startup
+        };
+        let uuid = format!("{:06}", self.state().started);
+        let id = ActorId { name: spec.name.clone(), uuid: uuid.clone() };
+        let parent_id = self.state().records.get(parent).ok_or("its parent is gone")?.id.clone();
+        let identity = Identity { id: id.clone(), path: Vec::new(), pid: 1, is_root: false };
+        let (actor, outbox) = Actor::new(identity, self.0.limits.clone(), Box::new(guest));
+        let (cable, near, far) = Cable::lay();
+        let (channel, packets) = self.attend(&uuid);
+        let (kill, killed) = oneshot::channel();
+        let record = Record {
+            id,
+            parent: Some(parent.to_owned()),
+            actor: actor.clone(),
+            cable: Some(cable),
+            packets,
+            starting: Some((request, near)),
+            kill: Some(kill),
+            cancelled: false,
+            gone: false,
+            waiters: Vec::new(),
+        };
+        self.state().records.insert(uuid.clone(), record);
+        let broker = self.clone();
+        tokio::spawn(async move {
+            let live = async {
+                tokio::time::sleep(startup).await;
+                actor.serve_parent(parent_id, far).expect("memory needs no reactor");
+                actor.ready();
+                match actor.run(channel, outbox).await {
+                    End::Cancelled => Exit::Code(0),
+                    End::Ordered => Exit::Code(143),
+                    End::BrokerGone => Exit::Code(1),
+                }
+            };
+            let exit = tokio::select! {
+                exit = live => exit,
+                Ok(exit) = killed => exit,
+            };
+            broker.exited(&uuid, exit);
+        });
+        Ok(())
+    }
+
+    fn ready(&self, uuid: &str) {
+        let starting = self.state().records.get_mut(uuid).and_then(|record| {
+            let (request, pipe) = record.starting.take()?;
+            Some((request, pipe, record.id.clone(), record.parent.clone()?))
+        });
+        if let Some((request, pipe, id, parent)) = starting {
+            self.0.journal.note(format!("started {}", id.name));
+            self.tell(&parent, &ToActor::Spawned { request, result: Ok(id) }, vec![pipe]);
+        }
+    }
+
+    fn refuse(&self, parent: &str, request: RequestId, name: String, reason: String, exit: Option<Exit>) {
+        let failed = SpawnFailed { name, reason, exit, stderr: Vec::new() };
+        let result = Err(Box::new(RemoteError::of(&failed)));
+        self.tell(parent, &ToActor::Spawned { request, result }, Vec::new());
+    }
+
+    /// Asks an actor to end, then orders it, then kills it.
+    fn cancel(&self, asker: &str, request: RequestId, uuid: &str) {
+        let mut state = self.state();
+        let by = state.records[asker].id.clone();
+        let Some(record) = state.records.get_mut(uuid) else {
+            drop(state);
+            return self.tell(asker, &ToActor::Ended { request, result: Ok(()) }, Vec::new());
+        };
+        record.waiters.push((asker.to_owned(), request));
+        if std::mem::replace(&mut record.cancelled, true) || record.gone {
+            return;
+        }
+        let (broker, id) = (self.clone(), record.id.clone());
+        self.0.journal.note(format!("asked {}", id.name));
+        let _ = record.packets.send(packet(&ToActor::Cancel { by }, Vec::new()));
+        drop(state);
+        tokio::spawn(async move {
+            let limits = &broker.0.limits;
+            tokio::time::sleep(limits.ask).await;
+            if broker.has_children(&id.uuid) {
+                tokio::time::sleep(limits.ladder.saturating_sub(limits.ask)).await;
+            }
+            broker.tell(&id.uuid, &ToActor::Exit, Vec::new());
+            tokio::time::sleep(limits.order).await;
+            broker.kill(&id, Exit::Signal(9));
+        });
+    }
+
+    fn exited(&self, uuid: &str, exit: Exit) {
+        let mut state = self.state();
+        let notice = state.notice;
+        let Some(record) = state.records.get_mut(uuid) else { return };
+        record.gone = true;
+        if let Some(cable) = record.cable.take() {
+            cable.cut();
+        }
+        let (id, parent, starting) = (record.id.clone(), record.parent.clone(), record.starting.take());
+        let children: Vec<_> = state.children(uuid).map(|record| record.id.clone()).collect();
+        drop(state);
+        self.0.journal.note(format!("exited {}", id.name));
+        if let Some(parent) = parent {
+            if let Some((request, _)) = starting {
+                let reason = "it ended before it was ready".to_owned();
+                self.refuse(&parent, request, id.name.clone(), reason, Some(exit.clone()));
+            }
+            self.announce(parent, id, exit, notice);
+        }
+        for child in children {
+            self.kill(&child, Exit::Signal(9));
+        }
+        self.prune(uuid);
+    }
+
+    fn announce(&self, parent: String, actor: ActorId, exit: Exit, notice: Notice) {
+        let message = ToActor::Exited { actor, exit };
+        match notice {
+            Notice::AtOnce => self.tell(&parent, &message, Vec::new()),
+            Notice::Never => {}
+            Notice::Late(delay) => {
+                let broker = self.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(delay).await;
+                    broker.tell(&parent, &message, Vec::new());
+                });
+            }
+        }
+    }
+
+    /// Forgets an actor that is gone with all below it, and tells those who wait for that.
+    fn prune(&self, uuid: &str) {
+        let mut state = self.state();
+        if !state.records.get(uuid).is_some_and(|record| record.gone) || state.children(uuid).next().is_some() {
+            return;
+        }
+        let Some(record) = state.records.remove(uuid) else { return };
+        drop(state);
+        for (asker, request) in record.waiters {
+            self.tell(&asker, &ToActor::Ended { request, result: Ok(()) }, Vec::new());
+        }
+        if let Some(parent) = record.parent {
+            self.prune(&parent);
+        }
+    }
+
+    fn has_children(&self, uuid: &str) -> bool {
+        self.state().children(uuid).next().is_some()
+    }
+}
+
+impl State {
+    fn children<'a>(&'a self, uuid: &'a str) -> impl Iterator<Item = &'a Record> {
+        self.records.values().filter(move |record| record.parent.as_deref() == Some(uuid))
+    }
+}

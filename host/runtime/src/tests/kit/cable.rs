@@ -1,0 +1,74 @@
+//! The pipe between two actors, with a hand on it.
+//!
+//! Owns: carrying the bytes, holding them back, and what becomes of them when one end dies. Must
+//! not know: what they say. Invariant: what was written before the cut still arrives, as it does
+//! through a socket.
+
+use greenroom_transport::{Attachment, Pipe, memory_pipe};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::watch;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Flowing,
+    Held,
+    Cut,
+}
+
+/// A pipe whose bytes pass through the hands of the test.
+pub(crate) struct Cable(watch::Sender<Flow>);
+
+impl Cable {
+    /// A cable and its two ends.
+    pub(crate) fn lay() -> (Self, Attachment, Attachment) {
+        let ((near, inner_near), (inner_far, far)) = (memory_pipe(), memory_pipe());
+        let flow = watch::Sender::new(Flow::Flowing);
+        let [near_half, far_half] =
+            [inner_near, inner_far].map(|end| tokio::io::split(Pipe::from_attachment(end).expect("a pipe")));
+        tokio::spawn(pump(near_half.0, far_half.1, flow.subscribe()));
+        tokio::spawn(pump(far_half.0, near_half.1, flow.subscribe()));
+        (Self(flow), near, far)
+    }
+
+    /// Nothing arrives any more, and nobody is told: a process that was stopped.
+    pub(crate) fn hold(&self) {
+        self.0.send_if_modified(|flow| {
+            let held = *flow == Flow::Flowing;
+            *flow = if held { Flow::Held } else { *flow };
+            held
+        });
+    }
+
+    /// Both ends see the end of file, behind what was written before.
+    pub(crate) fn cut(&self) {
+        self.0.send_replace(Flow::Cut);
+    }
+}
+
+async fn pump(mut from: ReadHalf<Pipe>, mut to: WriteHalf<Pipe>, mut flow: watch::Receiver<Flow>) {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let Ok(cut) = flow.wait_for(|flow| *flow != Flow::Held).await.map(|flow| *flow == Flow::Cut) else {
+            break;
+        };
+        let read = tokio::select! {
+            biased;
+            read = from.read(&mut buffer) => read,
+            () = std::future::ready(()), if cut => break,
+            changed = flow.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => break,
+            },
+        };
+        match read {
+            Ok(count) if count > 0 => {
+                if to.write_all(&buffer[..count]).await.is_err() {
+                    break;
+                }
+            }
+            _ => break,
+        }
+    }
+    // The other end may be gone already.
+    let _ = to.shutdown().await;
+}
