@@ -1,0 +1,82 @@
+//! How fast actors are, beside the least that a round trip between two processes costs.
+//!
+//! Owns: what is measured, in which order, and the verdict. Must not know: how each number is
+//! taken. Invariant: an actor's figure and the bare one it is compared with come from one run, in
+//! alternating rounds, on the same cores.
+//!
+//! `cargo bench --workspace --bench actors` prints a table, `-- --json` the same for programs, and
+//! `-- --markdown` the page `docs/performance.md`. The exit status is 1 if a limit is not kept.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark speaks through them")]
+
+mod calls;
+mod echo;
+mod exits;
+mod figure;
+mod lives;
+mod machine;
+mod report;
+mod stage;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use figure::Figure;
+use machine::Cores;
+use stage::Stage;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    if has(echo::SERVE) {
+        return echo::serve();
+    }
+    let figures = match measure() {
+        Ok(figures) => figures,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let machine = machine::facts();
+    if has("--json") {
+        println!("{}", report::json(&machine, &figures));
+    } else if has("--markdown") {
+        print!("{}", report::markdown(&machine, &figures));
+    } else {
+        print!("{}", report::text(&machine, &figures));
+    }
+    let broken: Vec<&Figure> = figures.iter().filter(|figure| !figure.is_kept()).collect();
+    for figure in &broken {
+        eprintln!("error: {} is {}, limit {}", figure.what, figure.shown(), figure.shown_limit());
+    }
+    if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn measure() -> Result<Vec<Figure>> {
+    let exits = exits::record();
+    let mut figures = Vec::new();
+    for cores in [Cores::One, Cores::All] {
+        cores.apply()?;
+        figures.extend(run(async {
+            let stage = Stage::open()?;
+            let figures = calls::measure(&stage, cores).await?;
+            stage.close().await?;
+            Ok(figures)
+        })?);
+    }
+    figures.extend(run(async {
+        let stage = Stage::open()?;
+        let figures = lives::measure(&stage, &exits).await?;
+        stage.close().await?;
+        Ok(figures)
+    })?);
+    Ok(figures)
+}
+
+/// Runs on one thread, as `greenroom` and its actors do.
+fn run<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}

@@ -1,0 +1,88 @@
+//! A host in this process, to measure actors with.
+//!
+//! Owns: starting it, and what its actors have to say. Must not know: what is measured.
+//! Invariant: reports are always taken, so that no actor waits for that.
+
+use bytes::Bytes;
+use greenroom::{
+    Cache, Catalogue, Engine, Host, Limits, Portal, RemoteError, Report, Setup, SpawnSpec, payload,
+};
+use greenroom_tests::{guest, program};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use crate::Result;
+
+/// The component all of whose modules the actors serve.
+const GUEST: &str = "bench";
+
+/// A host and the component the benches call.
+pub(crate) struct Stage {
+    host: Host,
+    ready: watch::Receiver<usize>,
+}
+
+impl Stage {
+    /// Starts a host; its actors inherit where this thread runs.
+    pub(crate) fn open() -> Result<Self> {
+        let engine = Engine::new()?;
+        let mut catalogue = Catalogue::default();
+        catalogue.add(&Cache::open_default()?, &engine, GUEST, &guest(GUEST))?;
+        let (host, mut reports) = Host::start(Setup {
+            tree: GUEST.to_owned(),
+            catalogue,
+            limits: Limits::default(),
+            grants: Vec::new(),
+            log: None,
+            program: program(),
+        })?;
+        let (sender, ready) = watch::channel(0);
+        tokio::spawn(async move {
+            while let Some(report) = reports.recv().await {
+                match report {
+                    Report::Log { line, .. } if line.message == "ready" => {
+                        sender.send_modify(|count| *count += 1);
+                    }
+                    // Nothing else is expected; whatever it is, it explains odd numbers.
+                    other => eprintln!("note: {other:?}"),
+                }
+            }
+        });
+        Ok(Self { host, ready })
+    }
+
+    /// Starts an actor.
+    pub(crate) async fn start(&self, name: &str) -> Result<Portal> {
+        let modules = vec![GUEST.to_owned()];
+        let spec = SpawnSpec { name: name.to_owned(), modules, dirs: Vec::new(), env: Vec::new() };
+        self.host.nursery().start(spec, None).await.map_err(failed)
+    }
+
+    /// How many actors have logged that they are ready, ever.
+    pub(crate) fn ready(&self) -> watch::Receiver<usize> {
+        self.ready.clone()
+    }
+
+    /// Ends all actors and the host.
+    pub(crate) async fn close(self) -> Result<()> {
+        self.host.nursery().cancel().await.map_err(failed)
+    }
+}
+
+/// The arguments of a call.
+pub(crate) fn arguments(kwargs: &impl Serialize) -> Result<Bytes> {
+    Ok(payload::encode(kwargs)?.into())
+}
+
+/// Calls a function and reads its result.
+pub(crate) async fn call<T: DeserializeOwned>(portal: &Portal, function: &str, kwargs: Bytes) -> Result<T> {
+    let function = format!("{GUEST}:{function}");
+    let value = portal.call(&function, kwargs).await.map_err(failed)?;
+    Ok(payload::decode(&value)?)
+}
+
+/// An actor's error as one of this program.
+pub(crate) fn failed(error: Box<RemoteError>) -> Box<dyn std::error::Error> {
+    error.to_string().into()
+}

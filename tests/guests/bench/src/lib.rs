@@ -1,0 +1,66 @@
+//! What the benches call: functions that do next to nothing, so that what is measured is the way
+//! there and back.
+
+use greenroom_guest::prelude::*;
+
+/// Ends at once.
+#[module]
+pub mod leaf {
+    use greenroom_guest::prelude::*;
+
+    /// Squares a number: a call that is all way and no work.
+    pub async fn square(x: i64) -> i64 {
+        x.wrapping_mul(x)
+    }
+
+    /// Gives back what it was given.
+    pub async fn echo(bytes: ByteBuf) -> ByteBuf {
+        bytes
+    }
+}
+
+/// Calls others.
+#[module]
+pub mod caller {
+    use super::leaf;
+    use greenroom_guest::prelude::*;
+
+    /// Calls a leaf of its own, one call after the other, and gives how long each took, in
+    /// nanoseconds. The first `warm_up` calls are not counted.
+    pub async fn call_leaf(warm_up: u32, calls: u32) -> Result<Vec<u64>, Fault> {
+        let nursery = Nursery::open();
+        let portal = nursery.start_actor("leaf", [leaf::MODULE]).await?;
+        for x in 0..warm_up {
+            portal.run(leaf::square { x: i64::from(x) }).await?;
+        }
+        let mut took = Vec::new();
+        let mut before = monotonic_now();
+        for x in 0..calls {
+            portal.run(leaf::square { x: i64::from(x) }).await?;
+            let after = monotonic_now();
+            took.push(u64::try_from((after - before).as_nanos()).unwrap_or(u64::MAX));
+            before = after;
+        }
+        portal.cancel_actor().await?;
+        Ok(took)
+    }
+}
+
+/// Stands in a tree.
+#[module]
+pub mod node {
+    use greenroom_guest::prelude::*;
+
+    /// Starts `fanout` actors below this one, each of which does the same down to `depth` levels,
+    /// logs `ready` once it has, and waits for ever.
+    pub async fn grow(depth: u32, fanout: u32) -> Result<(), Fault> {
+        let nursery = Nursery::open();
+        let children = if depth == 0 { 0 } else { fanout };
+        let start = |n| nursery.start_actor(format!("node_{depth}_{n}"), [MODULE]).into_future();
+        let portals = try_join_all((0..children).map(start)).await?;
+        log::info!("ready");
+        let below = portals.iter().map(|child| child.run(grow { depth: depth - 1, fanout }));
+        try_join_all(below).await?;
+        std::future::pending().await
+    }
+}
