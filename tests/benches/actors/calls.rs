@@ -37,6 +37,9 @@ const FLYING: usize = 64;
 /// How long that many are kept on their way in each round of each kind.
 const FLOOD: Duration = Duration::from_millis(100);
 
+/// How long calls are repeated for a profiler.
+const PROFILED: Duration = Duration::from_secs(10);
+
 /// What a call may cost in bare round trips.
 const MAX_RATIO: f64 = 4.0;
 
@@ -90,6 +93,36 @@ pub(crate) async fn measure(stage: &Stage, cores: Cores) -> Result<Vec<Figure>> 
         bare_rate.figure(format!("bare echo, {FLYING} in flight, {on}")),
         call_rate.figure(format!("call, {FLYING} in flight, {on}")),
     ])
+}
+
+/// Who calls, where one thing only is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Caller {
+    Operator,
+    Guest,
+}
+
+/// Nothing but calls for ten seconds.
+pub(crate) async fn repeat(stage: &Stage, caller: Caller) -> Result<Figure> {
+    let mut times = Times::default();
+    let end = Instant::now() + PROFILED;
+    match caller {
+        Caller::Operator => {
+            let portal = stage.start("leaf").await?;
+            let kwargs = stage::arguments(&Square { x: 12 })?;
+            while Instant::now() < end {
+                round_trips(&portal, &kwargs, CALLS, &mut times).await?;
+            }
+        }
+        Caller::Guest => {
+            let middle = stage.start("caller").await?;
+            let order = stage::arguments(&CallLeaf { warm_up: 0, calls: 40 * GUEST_CALLS })?;
+            while Instant::now() < end {
+                times.extend(stage::call::<Vec<u64>>(&middle, "call_leaf", order.clone()).await?);
+            }
+        }
+    }
+    Ok(times.figure("call, one core", Unit::Microseconds))
 }
 
 /// How many in how long.

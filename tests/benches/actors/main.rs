@@ -6,6 +6,8 @@
 //!
 //! `cargo bench --workspace --bench actors` prints a table, `-- --json` the same for programs, and
 //! `-- --markdown` the page `docs/performance.md`. The exit status is 1 if a limit is not kept.
+//! `-- --profile=call` does nothing but call on one core for ten seconds, and `-- --profile=guest`
+//! has a guest call a guest, for a profiler to look on.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark speaks through them")]
 
@@ -33,7 +35,18 @@ fn main() -> ExitCode {
     if has(echo::SERVE) {
         return echo::serve();
     }
-    let figures = match measure() {
+    let profiled = if has("--profile=call") {
+        Some(calls::Caller::Operator)
+    } else if has("--profile=guest") {
+        Some(calls::Caller::Guest)
+    } else {
+        None
+    };
+    let measured = match profiled {
+        Some(caller) => profile(caller),
+        None => measure(),
+    };
+    let figures = match measured {
         Ok(figures) => figures,
         Err(error) => {
             eprintln!("error: {error}");
@@ -74,6 +87,16 @@ fn measure() -> Result<Vec<Figure>> {
         Ok(figures)
     })?);
     Ok(figures)
+}
+
+fn profile(caller: calls::Caller) -> Result<Vec<Figure>> {
+    Cores::One.apply()?;
+    run(async {
+        let stage = Stage::open()?;
+        let figure = calls::repeat(&stage, caller).await?;
+        stage.close().await?;
+        Ok(vec![figure])
+    })
 }
 
 /// Runs on one thread, as `greenroom` and its actors do.
