@@ -214,7 +214,8 @@ impl Loop {
             let name = spec.name.clone();
             RemoteError::of(&SpawnFailed { name, reason, exit: None, stderr: Vec::new() })
         };
-        if spec.name.is_empty() || spec.name.len() > MAX_NAME_BYTES || spec.name.chars().any(char::is_control) {
+        if spec.name.is_empty() || spec.name.len() > MAX_NAME_BYTES || spec.name.chars().any(char::is_control)
+        {
             let rule = format!("a name has 1 to {MAX_NAME_BYTES} bytes and no control characters");
             return Err(failed(rule));
         }
@@ -360,7 +361,8 @@ impl Loop {
         let now = Instant::now();
         for key in self.tree.keys() {
             let held_up = self.tree.held_up(key);
-            let Some(record) = self.tree.get_mut(key).filter(|record| record.due().is_some_and(|due| due <= now))
+            let Some(record) =
+                self.tree.get_mut(key).filter(|record| record.due().is_some_and(|due| due <= now))
             else {
                 continue;
             };

@@ -39,7 +39,13 @@ impl Catalogue {
     ///
     /// # Errors
     /// [`LoadError`]; also when it imports what no host offers.
-    pub fn add(&mut self, cache: &Cache, engine: &Engine, name: &str, path: &Path) -> Result<&ComponentInfo, LoadError> {
+    pub fn add(
+        &mut self,
+        cache: &Cache,
+        engine: &Engine,
+        name: &str,
+        path: &Path,
+    ) -> Result<&ComponentInfo, LoadError> {
         let artifact = cache.load(engine, path)?;
         if let Some(reason) = &artifact.info.unlinkable {
             return Err(LoadError::Compile { path: path.to_owned(), reason: reason.clone() });
@@ -137,4 +143,65 @@ impl Catalogue {
 /// Whether two names are the same to users: `_` and `-` are.
 fn same(a: &str, b: &str) -> bool {
     a.replace('_', "-") == b.replace('_', "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use greenroom_engine::Export;
+
+    use super::*;
+
+    fn component(name: &str, exports: &[(Option<&str>, &str)]) -> Component {
+        let export = |(interface, function): &(Option<&str>, &str)| Export {
+            interface: interface.map(str::to_owned),
+            function: (*function).to_owned(),
+            callable: true,
+        };
+        let info =
+            ComponentInfo { exports: exports.iter().map(export).collect(), ..ComponentInfo::default() };
+        let code = tempfile::tempfile().expect("a file");
+        Component { name: name.to_owned(), artifact: Artifact { code, info } }
+    }
+
+    fn catalogue() -> Catalogue {
+        let app = component("app", &[(None, "main"), (Some("math"), "square"), (Some("math"), "cube-root")]);
+        let tools = component("tools", &[(Some("text"), "count"), (Some("math"), "halve")]);
+        Catalogue { components: vec![app, tools] }
+    }
+
+    fn resolve(entries: &[&str], own: &[usize]) -> Result<Resolved, String> {
+        let entries: Vec<String> = entries.iter().map(|entry| (*entry).to_owned()).collect();
+        catalogue().resolve(&entries, own)
+    }
+
+    #[test]
+    fn an_actors_own_interfaces_come_first() {
+        for (own, component) in [(&[0][..], 0), (&[1], 1), (&[1, 0], 1)] {
+            let resolved = resolve(&["math"], own).expect("resolves");
+            assert_eq!(resolved.components, [component]);
+            assert_eq!(resolved.modules[0].interface.as_deref(), Some("math"));
+        }
+        assert_eq!(resolve(&["tools/math"], &[0]).expect("resolves").components, [1]);
+        let whole = resolve(&["tools"], &[0]).expect("resolves");
+        assert_eq!((whole.components, whole.modules[0].interface.clone()), (vec![1], None));
+    }
+
+    #[test]
+    fn entries_for_one_module_are_put_together() {
+        let resolved = resolve(&["math:square", "math:cube_root", "tools"], &[0]).expect("resolves");
+        assert_eq!(resolved.components, [0, 1]);
+        assert_eq!(resolved.modules.len(), 2);
+        let functions = resolved.modules[0].functions.clone().expect("only some");
+        assert_eq!(functions, ["square", "cube_root"]);
+        let whole = resolve(&["math:square", "math"], &[0]).expect("resolves");
+        assert_eq!(whole.modules[0].functions, None);
+    }
+
+    #[test]
+    fn what_there_is_not_is_named() {
+        let error = resolve(&["maths"], &[0]).expect_err("no such module");
+        assert_eq!(error, "there is no module `maths`; known here: `math`, `app`, `tools`");
+        let error = resolve(&["math:squared"], &[0]).expect_err("no such function");
+        assert_eq!(error, "no callable function `squared` for entry `math:squared`");
+    }
 }

@@ -60,7 +60,12 @@ async fn introduction(channel: &Channel) -> io::Result<Option<(Init, Vec<Attachm
 async fn serve(channel: Channel, init: Init, attachments: Vec<Attachment>) -> io::Result<End> {
     if let Some(filter) = &init.log {
         let filter = tracing_subscriber::EnvFilter::new(filter);
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).without_time().init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(io::stderr)
+            .with_ansi(false)
+            .without_time()
+            .init();
     }
     let _ = rustix::thread::set_name(&title(&init.id.name));
     let mut attachments = attachments.into_iter();
@@ -98,8 +103,7 @@ async fn serve(channel: Channel, init: Init, attachments: Vec<Attachment>) -> io
             return Ok(End::Ordered);
         }
     };
-    let identity =
-        Identity { id: init.id, path: init.path, pid: std::process::id(), is_root: init.is_root };
+    let identity = Identity { id: init.id, path: init.path, pid: std::process::id(), is_root: init.is_root };
     let (actor, outbox) = Actor::new(identity, init.limits, Box::new(modules));
     actor.serve_parent(init.parent, pipe)?;
     actor.ready();

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
 use greenroom_abi::kind::Exit;
-use rustix::process::{PidfdFlags, Pid, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// A started process.
 pub struct Process {

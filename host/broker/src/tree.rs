@@ -185,3 +185,69 @@ impl Tree {
 pub(crate) fn obituary(id: &ActorId, exit: &Exit) -> ToActor {
     ToActor::Exited { actor: id.clone(), exit: exit.clone() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(name: &str, parent: Option<Key>) -> Record {
+        Record {
+            id: ActorId { name: name.to_owned(), uuid: String::new() },
+            path: Vec::new(),
+            parent,
+            children: Vec::new(),
+            stage: Stage::Ready,
+            ladder: None,
+            packets: mpsc::unbounded_channel().0,
+            pidfd: None,
+            grants: Vec::new(),
+            components: Vec::new(),
+            tail: Tail::default(),
+            waiters: Vec::new(),
+        }
+    }
+
+    /// operator ─ root ─ mid ─ leaf
+    fn line() -> (Tree, [Key; 4]) {
+        let keys = [1, 2, 3, 4].map(Uuid::from_u128);
+        let mut tree = Tree::default();
+        let mut parent = None;
+        for (name, key) in ["operator", "root", "mid", "leaf"].into_iter().zip(keys) {
+            tree.insert(key, record(name, parent));
+            parent = Some(key);
+        }
+        (tree, keys)
+    }
+
+    fn lose(tree: &mut Tree, key: Key) -> Vec<String> {
+        tree.get_mut(key).expect("there").stage = Stage::Gone;
+        tree.prune(key).into_iter().map(|record| record.id.name).collect()
+    }
+
+    #[test]
+    fn owners_are_ancestors() {
+        let (tree, [operator, root, mid, leaf]) = line();
+        assert!(tree.owns(operator, leaf) && tree.owns(root, leaf) && tree.owns(leaf, leaf));
+        assert!(!tree.owns(leaf, mid) && !tree.owns(mid, root));
+        assert_eq!(tree.subtree(root), [root, mid, leaf]);
+        assert_eq!(tree.actors(), 3);
+    }
+
+    #[test]
+    fn a_record_stays_until_its_children_are_gone() {
+        let (mut tree, [_, root, mid, leaf]) = line();
+        assert!(lose(&mut tree, mid).is_empty());
+        assert_eq!(lose(&mut tree, leaf), ["leaf", "mid"]);
+        assert!(tree.get(root).expect("there").children.is_empty());
+        assert_eq!(lose(&mut tree, root), ["root"]);
+        assert_eq!(tree.actors(), 0);
+    }
+
+    #[test]
+    fn only_descendants_on_their_own_ladder_hold_an_actor_up() {
+        let (mut tree, [_, root, mid, leaf]) = line();
+        assert!(!tree.held_up(root));
+        tree.get_mut(leaf).expect("there").ladder = Some(Ladder::kill(Instant::now()));
+        assert!(tree.held_up(root) && tree.held_up(mid) && !tree.held_up(leaf));
+    }
+}

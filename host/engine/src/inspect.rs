@@ -68,9 +68,7 @@ impl ComponentInfo {
 
     /// What it says of one function.
     pub fn signature(&self, module: &str, function: &str) -> Option<&Signature> {
-        self.signatures
-            .iter()
-            .find(|s| same_name(&s.module, module) && same_name(&s.function, function))
+        self.signatures.iter().find(|s| same_name(&s.module, module) && same_name(&s.function, function))
     }
 }
 

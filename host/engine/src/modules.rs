@@ -113,7 +113,8 @@ impl Modules {
                 compiled.insert(module.component, component);
             }
             let component = &compiled[&module.component];
-            let pre = engine.linker().and_then(|linker| linker.instantiate_pre(component)).map_err(refused)?;
+            let pre =
+                engine.linker().and_then(|linker| linker.instantiate_pre(component)).map_err(refused)?;
             let functions = loaded.expose(engine, component, module);
             loaded.modules.push(Module {
                 name: module.name.clone(),

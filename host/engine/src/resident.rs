@@ -14,9 +14,7 @@ use greenroom_abi::RemoteError;
 use greenroom_abi::kind::InstanceLost;
 use greenroom_runtime::{Outcome, Task};
 use tokio::sync::{mpsc, oneshot};
-use wasmtime::component::{
-    Accessor, ComponentExportIndex, InstancePre, Resource, ResourceTable, TypedFunc,
-};
+use wasmtime::component::{Accessor, ComponentExportIndex, InstancePre, Resource, ResourceTable, TypedFunc};
 use wasmtime::{AsContextMut, Store, StoreLimitsBuilder};
 
 use crate::host::{self, Host, Payload, RemoteErrorRecord, Running};
@@ -120,7 +118,8 @@ impl Instance {
             Some(Ok(Err(error)) | Err(error)) => {
                 // wasmtime leaves the trapped task as the current one.
                 let culprit = host::running(&mut store.as_context_mut()).ok().flatten();
-                let only = store.data().calls.keys().next().copied().filter(|_| store.data().calls.len() == 1);
+                let only =
+                    store.data().calls.keys().next().copied().filter(|_| store.data().calls.len() == 1);
                 let panic = store.data_mut().panic.take();
                 let described = trap::describe(&error, panic);
                 tracing::debug!(module = self.blueprint.module, error = %described, "instance lost");

@@ -38,9 +38,10 @@ fn frames(backtrace: &WasmBacktrace) -> String {
         .iter()
         .take(MAX_FRAMES)
         .map(|frame| {
-            let place = frame.symbols().first().and_then(|symbol| {
-                Some(format!(" at {}:{}", symbol.file()?, symbol.line()?))
-            });
+            let place = frame
+                .symbols()
+                .first()
+                .and_then(|symbol| Some(format!(" at {}:{}", symbol.file()?, symbol.line()?)));
             let name = frame
                 .symbols()
                 .first()

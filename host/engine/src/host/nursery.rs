@@ -8,8 +8,8 @@ use greenroom_abi::kind::DecodeError;
 use greenroom_abi::{RemoteError, kind::SpawnFailed};
 use greenroom_runtime::{Nursery, OneShot, Portal};
 use greenroom_wire::control::{DirGrant, SpawnSpec};
-use wasmtime::component::{Accessor, ComponentType, Lift, Linker, Lower, Resource, ResourceType};
 use wasmtime::StoreContextMut;
+use wasmtime::component::{Accessor, ComponentType, Lift, Linker, Lower, Resource, ResourceType};
 
 use super::types::{Payload, RemoteErrorRecord};
 use super::{Host, current_task};

@@ -38,14 +38,11 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
             Box::pin(async move { Ok((lower(portal?.wait_for_result().await),)) })
         },
     )?;
-    instance.func_wrap_concurrent(
-        "[method]portal.cancel-actor",
-        |accessor, (this,): (Resource<Portal>,)| {
-            let portal = accessor.with(|mut access| access.get().table.get(&this).cloned());
-            Box::pin(async move {
-                let ended = portal?.cancel_actor().await;
-                Ok((ended.map_err(|error| RemoteErrorRecord::from(*error)),))
-            })
-        },
-    )
+    instance.func_wrap_concurrent("[method]portal.cancel-actor", |accessor, (this,): (Resource<Portal>,)| {
+        let portal = accessor.with(|mut access| access.get().table.get(&this).cloned());
+        Box::pin(async move {
+            let ended = portal?.cancel_actor().await;
+            Ok((ended.map_err(|error| RemoteErrorRecord::from(*error)),))
+        })
+    })
 }

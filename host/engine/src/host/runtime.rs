@@ -28,12 +28,7 @@ struct ActorInfo {
 impl ActorInfo {
     fn of(actor: &Actor) -> Self {
         let identity = actor.identity().clone();
-        Self {
-            id: identity.id.into(),
-            path: identity.path,
-            pid: identity.pid,
-            is_root: identity.is_root,
-        }
+        Self { id: identity.id.into(), path: identity.path, pid: identity.pid, is_root: identity.is_root }
     }
 }
 
@@ -82,13 +77,10 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
             Ok(())
         },
     )?;
-    instance.func_wrap(
-        "progress",
-        |mut store: Store<'_>, (done, total, message): (u64, u64, String)| {
-            current_task(&mut store)?.actor().progress(done, total, message);
-            Ok(())
-        },
-    )?;
+    instance.func_wrap("progress", |mut store: Store<'_>, (done, total, message): (u64, u64, String)| {
+        current_task(&mut store)?.actor().progress(done, total, message);
+        Ok(())
+    })?;
     instance.func_wrap("monotonic-now", |_: Store<'_>, (): ()| {
         static ZERO: OnceLock<Instant> = OnceLock::new();
         let elapsed = ZERO.get_or_init(Instant::now).elapsed();
@@ -100,11 +92,8 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
             Ok(())
         })
     })?;
-    instance.func_wrap(
-        "panicking",
-        |mut store: Store<'_>, (message, location): (String, String)| {
-            store.data_mut().panic = Some(PanicNote { message, location });
-            Ok(())
-        },
-    )
+    instance.func_wrap("panicking", |mut store: Store<'_>, (message, location): (String, String)| {
+        store.data_mut().panic = Some(PanicNote { message, location });
+        Ok(())
+    })
 }

@@ -5,7 +5,7 @@
 
 use std::io::IsTerminal;
 
-use greenroom_toolchain::{Build, detect};
+use greenroom_toolchain::{Build, BuildError, detect};
 
 use crate::args::BuildArgs;
 use crate::error::CliError;
@@ -15,9 +15,12 @@ pub(crate) fn build(args: &BuildArgs) -> Result<(), CliError> {
     let mut build = Build::new(&args.dir);
     build.out_dir = args.out.clone();
     build.colour = std::io::stderr().is_terminal();
-    let built = toolchain
-        .build(&build, &mut std::io::stderr())
-        .map_err(|error| CliError::failed(error.to_string()))?;
+    let built = toolchain.build(&build, &mut std::io::stderr()).map_err(|error| match error {
+        BuildError::Cargo { .. } | BuildError::NoArtifact { .. } | BuildError::Io { .. } => {
+            CliError::failed(error.to_string())
+        }
+        _ => CliError::input(error.to_string()),
+    })?;
     for built in built {
         anstream::println!("{}", built.wasm.display());
     }

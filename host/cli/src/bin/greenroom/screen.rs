@@ -64,7 +64,8 @@ impl Screen {
         }
         let bar = self.bar.get_or_insert_with(|| {
             let template = "{prefix} [{bar:32}] {pos}/{len} {wide_msg}";
-            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style =
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(total).with_style(style.progress_chars("=> "))
         });
         bar.set_prefix(actor.chars().map(harmless).collect::<String>());

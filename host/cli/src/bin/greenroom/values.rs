@@ -42,7 +42,8 @@ fn unknown(key: &str, signature: &Signature) -> CliError {
 /// JSON where the text is JSON and the parameter's type is not text; otherwise text. Where all
 /// numbers of the type are floats, `3` is `3.0`: CBOR keeps the two apart.
 fn value(text: &str, ty: &str) -> Value {
-    let words: Vec<&str> = ty.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
+    let words: Vec<&str> =
+        ty.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
     if matches!(words[..], ["String"] | ["Option", "String"]) {
         return Value::Text(text.to_owned());
     }
@@ -70,7 +71,7 @@ fn from_json(json: serde_json::Value, floats: bool) -> Value {
         serde_json::Value::String(text) => Value::Text(text),
         serde_json::Value::Array(items) => {
             Value::Array(items.into_iter().map(|item| from_json(item, floats)).collect())
-        },
+        }
         serde_json::Value::Object(fields) => {
             let field = |(key, value)| (Value::Text(key), from_json(value, floats));
             Value::Map(fields.into_iter().map(field).collect())
@@ -130,7 +131,8 @@ mod tests {
 
     #[test]
     fn json_goes_there_and_back() {
-        for text in ["[1,-2,3.5,null,true,\"x\",{\"a\":[]}]", "18446744073709551615", "-9223372036854775808"] {
+        for text in ["[1,-2,3.5,null,true,\"x\",{\"a\":[]}]", "18446744073709551615", "-9223372036854775808"]
+        {
             let json: serde_json::Value = serde_json::from_str(text).expect("JSON");
             assert_eq!(to_json(from_json(json.clone(), false)), json);
         }
