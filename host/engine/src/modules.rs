@@ -4,6 +4,7 @@
 //! who calls. Invariant: what is not in the table cannot be called.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -53,7 +54,7 @@ pub enum ModuleError {
         /// The module.
         module: String,
         /// What it ended with.
-        error: RemoteError,
+        error: Box<RemoteError>,
     },
     /// The process may not have the threads it needs.
     #[error("cannot start the epoch thread: {0}")]
@@ -106,13 +107,15 @@ impl Modules {
                 module: module.name.clone(),
                 reason: Chain(&error).to_string(),
             };
-            if !compiled.contains_key(&module.component) {
-                let sent = components.get(module.component);
-                let sent = sent.ok_or_else(|| ModuleError::NoComponent(module.name.clone()))?;
-                let component = deserialize(engine, &sent.code).map_err(refused)?;
-                compiled.insert(module.component, component);
-            }
-            let component = &compiled[&module.component];
+            let component = match compiled.entry(module.component) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    let sent = components.get(module.component);
+                    let sent = sent.ok_or_else(|| ModuleError::NoComponent(module.name.clone()))?;
+                    place.insert(deserialize(engine, &sent.code).map_err(refused)?)
+                }
+            };
+            let component = &*component;
             let pre =
                 engine.linker().and_then(|linker| linker.instantiate_pre(component)).map_err(refused)?;
             let functions = loaded.expose(engine, component, module);
@@ -132,10 +135,10 @@ impl Modules {
             let (resident, ready) = Resident::start(module.blueprint.clone());
             *module.resident() = Some(resident);
             let lost = || RemoteError::of(&InstanceLost { module: module.name.clone() });
-            ready
-                .await
-                .unwrap_or_else(|_| Err(lost()))
-                .map_err(|error| ModuleError::Start { module: module.name.clone(), error })?;
+            ready.await.unwrap_or_else(|_| Err(lost())).map_err(|error| ModuleError::Start {
+                module: module.name.clone(),
+                error: Box::new(error),
+            })?;
         }
         Ok(loaded)
     }

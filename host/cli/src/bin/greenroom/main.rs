@@ -3,8 +3,6 @@
 //! Owns: choosing what to do. Must not know: how it is done. Invariant: every failure goes
 //! through [`error::CliError`], which decides what is shown and the exit status.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks through them")]
-
 mod args;
 mod build;
 mod error;
