@@ -17,8 +17,8 @@ use tokio::io::{DuplexStream, Interest};
 use tokio::sync::{Mutex, mpsc};
 
 /// The longest packet. Below the kernel's default socket buffer, so that one packet always
-/// fits; far above any honest control message.
-const MAX_PACKET_BYTES: usize = 128 * 1024;
+/// fits; far above any honest control message. Whoever would send more is refused.
+pub const MAX_PACKET_BYTES: usize = 128 * 1024;
 
 /// The most descriptors in one packet: the kernel's own bound (`SCM_MAX_FD`) is 253.
 const MAX_ATTACHMENTS: usize = 128;
@@ -103,9 +103,7 @@ impl Channel {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "control message too large"));
         }
         match self {
-            Self::Socket(socket) => {
-                socket.async_io(Interest::WRITABLE, |fd| send_now(fd, &packet)).await
-            }
+            Self::Socket(socket) => socket.async_io(Interest::WRITABLE, |fd| send_now(fd, &packet)).await,
             Self::Memory { sender, .. } => {
                 sender.send(packet).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
             }

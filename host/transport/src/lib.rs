@@ -6,5 +6,7 @@
 mod channel;
 mod pipe;
 
-pub use channel::{Attachment, Channel, Packet, attach, channel_from_fd, memory_channel, socket_channel};
+pub use channel::{
+    Attachment, Channel, MAX_PACKET_BYTES, Packet, attach, channel_from_fd, memory_channel, socket_channel,
+};
 pub use pipe::{Pipe, memory_pipe, socket_pipe};
