@@ -9,16 +9,17 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use greenroom_abi::kind::Exit;
+use greenroom_abi::kind::{Exit, LimitExceeded};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::{Attachment, Channel, Packet, Pipe};
-use greenroom_wire::control::{self, Limits, LogLine, ToActor, ToBroker};
 use greenroom_wire::Role;
+use greenroom_wire::control::{self, Limits, LogLine, ToActor, ToBroker};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::cancel::Cancellation;
+use crate::dispatch::cancelled;
 use crate::guest::Guest;
-use crate::link::{Link, Owner};
+use crate::link::{ExitNotice, Link, Owner};
 use crate::port::Port;
 use crate::task::Task;
 
@@ -140,13 +141,17 @@ impl Actor {
     ///
     /// # Errors
     /// When the pipe cannot be registered with the reactor.
-    pub(crate) fn link(&self, peer: ActorId, pipe: Attachment, role: Role, owner: Owner) -> io::Result<Link> {
+    pub(crate) fn link(
+        &self,
+        peer: ActorId,
+        pipe: Attachment,
+        exit: ExitNotice,
+        role: Role,
+        owner: Owner,
+    ) -> io::Result<Link> {
         let pipe = Pipe::from_attachment(pipe)?;
-        let exit = self.watch_peer(&peer);
         let link = Link::drive(self.clone(), peer, owner, pipe, role, exit);
-        let mut links = self.0.links.lock().unwrap_or_else(PoisonError::into_inner);
-        links.retain(|link| !link.is_closed());
-        links.push(link.clone());
+        self.links().push(link.clone());
         Ok(link)
     }
 
@@ -155,7 +160,8 @@ impl Actor {
     /// # Errors
     /// When the pipe cannot be registered with the reactor.
     pub fn serve_parent(&self, parent: ActorId, pipe: Attachment) -> io::Result<()> {
-        self.link(parent, pipe, Role::Acceptor, Owner::Peer).map(drop)
+        let exit = self.watch_peer(&parent);
+        self.link(parent, pipe, exit, Role::Acceptor, Owner::Peer).map(drop)
     }
 
     /// Handles what the broker says until the actor's end.
@@ -202,15 +208,18 @@ impl Actor {
         match message {
             ToActor::Spawned { request, result } => {
                 let result = result.and_then(|child| match attachments.pop() {
-                    Some(pipe) => Ok((child, pipe)),
+                    Some(pipe) => {
+                        // Its exit notice may be the very next message.
+                        let exit = self.watch_peer(&child);
+                        Ok((child, pipe, exit))
+                    }
                     None => Err(Box::new(RemoteError::new("BrokerGone", "the pipe to the child is missing"))),
                 });
                 self.0.port.spawned(request, result);
             }
             ToActor::Ended { request, result } => self.0.port.ended(request, result),
             ToActor::Exited { actor, exit } => {
-                let peers = self.0.peers.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(peer) = peers.get(&actor.uuid) {
+                if let Some(peer) = self.peers().get(&actor.uuid) {
                     peer.send_replace(Some(exit));
                 }
             }
@@ -225,7 +234,7 @@ impl Actor {
         while !self.tasks().is_empty() {
             self.0.task_ended.notified().await;
         }
-        let links = std::mem::take(&mut *self.0.links.lock().unwrap_or_else(PoisonError::into_inner));
+        let links = std::mem::take(&mut *self.links());
         for link in &links {
             link.close();
         }
@@ -234,11 +243,12 @@ impl Actor {
         let _ = tokio::time::timeout(self.0.limits.grace, flushed).await;
     }
 
-    /// The exit notice of a peer, to come or already here.
-    fn watch_peer(&self, peer: &ActorId) -> watch::Receiver<Option<Exit>> {
-        let mut peers = self.0.peers.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The exit notice of a peer, to come or already here. Forgets what nobody asks about any more.
+    pub(crate) fn watch_peer(&self, peer: &ActorId) -> ExitNotice {
+        self.links().retain(|link| !link.is_closed());
+        let mut peers = self.peers();
         peers.retain(|_, sender| sender.receiver_count() > 0 || sender.borrow().is_none());
-        peers.entry(peer.uuid.clone()).or_insert_with(|| watch::Sender::new(None)).subscribe()
+        peers.entry(peer.uuid.clone()).or_default().subscribe()
     }
 
     pub(crate) async fn cancel_peer(&self, peer: &ActorId) -> Result<(), Box<RemoteError>> {
@@ -257,19 +267,32 @@ impl Actor {
         self.0.cancellation.by()
     }
 
-    pub(crate) fn task_count(&self) -> usize {
-        self.tasks().len()
-    }
-
-    pub(crate) fn begin_task(&self, function: String, caller: ActorId) -> Task {
+    /// Makes a call a task, unless there are too many or the actor is cancelled.
+    ///
+    /// # Errors
+    /// `LimitExceeded` or `ContextCancelled`.
+    pub(crate) fn begin_task(&self, function: String, caller: ActorId) -> Result<Task, RemoteError> {
+        let mut tasks = self.tasks();
+        // Under the lock: whoever cancels the actor finds the task, or this finds the canceller.
+        if let Some(by) = self.canceller() {
+            return Err(cancelled(&function, by));
+        }
+        let limit = self.limits().tasks;
+        if tasks.len() >= limit {
+            return Err(RemoteError::of(&LimitExceeded { limit: "tasks".to_owned(), value: limit as u64 }));
+        }
         let id = self.0.next_task.fetch_add(1, Ordering::Relaxed);
         let task = Task::new(id, function, caller, self.clone());
-        self.tasks().insert(id, task.clone());
-        task
+        tasks.insert(id, task.clone());
+        Ok(task)
     }
 
-    pub(crate) fn end_task(&self, task: &Task) {
-        self.tasks().remove(&task.id());
+    /// Takes a task out, after `answer` has handed over its outcome.
+    pub(crate) fn end_task(&self, task: &Task, answer: impl FnOnce()) {
+        let mut tasks = self.tasks();
+        // Under the lock: an actor without tasks closes its links.
+        answer();
+        tasks.remove(&task.id());
         if self.canceller().is_some() {
             self.0.task_ended.notify_one();
         }
@@ -277,5 +300,30 @@ impl Actor {
 
     fn tasks(&self) -> MutexGuard<'_, HashMap<u64, Task>> {
         self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn peers(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Option<Exit>>>> {
+        self.0.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn links(&self) -> MutexGuard<'_, Vec<Link>> {
+        self.0.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What tests count to see that nothing is left.
+#[cfg(test)]
+impl Actor {
+    pub(crate) fn task_count(&self) -> usize {
+        self.tasks().len()
+    }
+
+    pub(crate) fn open_links(&self) -> usize {
+        self.links().iter().filter(|link| !link.is_closed()).count()
+    }
+
+    /// How much is remembered of peers, links and requests, whether still of use or not.
+    pub(crate) fn memory(&self) -> usize {
+        self.peers().len() + self.links().len() + self.0.port.open_requests()
     }
 }

@@ -3,8 +3,12 @@
 //! Owns: the way of one task through the actor. Must not know: sockets, the wire's framing.
 //! Invariant: whatever is dispatched is finished exactly once, after its nurseries are gone.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+
 use bytes::Bytes;
-use greenroom_abi::kind::{ContextCancelled, DecodeError, LimitExceeded};
+use futures_util::FutureExt;
+use greenroom_abi::kind::{ContextCancelled, DecodeError, PANIC};
 use greenroom_abi::{FunctionName, RemoteError};
 use greenroom_wire::{ContextId, Outcome};
 
@@ -24,18 +28,21 @@ impl Actor {
         function: String,
         kwargs: Bytes,
     ) -> Option<Task> {
-        match self.admit(link, &function, &kwargs) {
+        let entry = self.admit(link, &function, &kwargs);
+        let begun = entry.and_then(|entry| {
+            let task = self.begin_task(function, link.peer().clone());
+            task.map(|task| (entry, task)).map_err(|error| Err(Box::new(error)))
+        });
+        match begun {
             Err(outcome) => {
                 link.finish(context, outcome.map_err(|error| Box::new(error.relayed_by(self.id()))));
                 None
             }
-            Ok(entry) => {
-                let task = self.begin_task(function, link.peer().clone());
+            Ok((entry, task)) => {
                 let (actor, link, running) = (self.clone(), link.clone(), task.clone());
                 tokio::spawn(async move {
                     let outcome = actor.run_task(entry, &running, kwargs).await;
-                    actor.end_task(&running);
-                    link.finish(context, outcome);
+                    actor.end_task(&running, || link.finish(context, outcome));
                 });
                 Some(task)
             }
@@ -55,10 +62,6 @@ impl Actor {
         if name.module == namespace::SELF {
             return Err(namespace::run(self, name.function, kwargs, link.peer(), link.owns_us()));
         }
-        if self.task_count() >= self.limits().tasks {
-            let value = self.limits().tasks as u64;
-            return refuse(RemoteError::of(&LimitExceeded { limit: "tasks".to_owned(), value }));
-        }
         self.guest().resolve(&name, self.id()).or_else(refuse)
     }
 
@@ -68,9 +71,12 @@ impl Actor {
             tokio::time::sleep(self.limits().grace).await;
             by
         };
+        let invoked = async { self.guest().invoke(function, task.clone(), kwargs).await };
         let outcome = tokio::select! {
             biased;
-            outcome = self.guest().invoke(function, task.clone(), kwargs) => outcome,
+            outcome = AssertUnwindSafe(invoked).catch_unwind() => outcome.unwrap_or_else(|panic| {
+                Err(Box::new(RemoteError::new(PANIC, panic_message(&*panic))))
+            }),
             by = stubborn => {
                 tracing::warn!(task = task.function(), "would not end when cancelled; its instance is discarded");
                 self.guest().discard(function);
@@ -79,6 +85,12 @@ impl Actor {
         };
         task.conclude(outcome).await.map_err(|error| Box::new(error.relayed_by(self.id())))
     }
+}
+
+/// What a native guest said when it panicked.
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 /// The error of a task that was cancelled.

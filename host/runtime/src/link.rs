@@ -39,6 +39,9 @@ const WRITE_BYTES: usize = 64 * 1024;
 /// What one poll may read, in turns, so that one busy link does not starve the others.
 const TURNS: usize = 16;
 
+/// How the peer's process ended, once the broker has said so.
+pub(crate) type ExitNotice = watch::Receiver<Option<Exit>>;
+
 /// Whether the peer at the other end started this actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -58,16 +61,27 @@ struct Shared {
     owner: Owner,
     commands: mpsc::UnboundedSender<Command>,
     next_call: AtomicU64,
-    exit: watch::Receiver<Option<Exit>>,
+    exit: ExitNotice,
     end_expected: AtomicBool,
 }
 
 /// What the handles ask of the driver.
 #[derive(Debug)]
 enum Command {
-    Start { call: u64, function: String, kwargs: Bytes, reply: oneshot::Sender<Outcome>, begun: oneshot::Sender<()> },
-    Cancel { call: u64 },
-    Finish { context: ContextId, outcome: Outcome },
+    Start {
+        call: u64,
+        function: String,
+        kwargs: Bytes,
+        reply: oneshot::Sender<Outcome>,
+        begun: oneshot::Sender<()>,
+    },
+    Cancel {
+        call: u64,
+    },
+    Finish {
+        context: ContextId,
+        outcome: Outcome,
+    },
     Close,
 }
 
@@ -79,7 +93,7 @@ impl Link {
         owner: Owner,
         pipe: Pipe,
         role: Role,
-        exit: watch::Receiver<Option<Exit>>,
+        exit: ExitNotice,
     ) -> Self {
         let (sender, commands) = mpsc::unbounded_channel();
         let link = Self(Arc::new(Shared {
@@ -250,7 +264,9 @@ enum Broken {
 
 impl Driver {
     async fn run(mut self) {
-        let error = match std::future::poll_fn(|cx| self.poll(cx)).await {
+        let broken = std::future::poll_fn(|cx| self.poll(cx)).await;
+        self.handle_events();
+        let error = match broken {
             Broken::Violated(violation) => {
                 tracing::error!(peer = %self.link.peer(), violation, "the peer broke the protocol");
                 RemoteError::of(&PeerMisbehaved { violation })
@@ -278,13 +294,26 @@ impl Driver {
             }
             match self.poll_input(cx) {
                 Ok(read) => progress |= read,
-                Err(broken) => return Poll::Ready(broken),
+                Err(broken) => {
+                    // The session's last frame says why; a peer that cannot take it now never will.
+                    if let Broken::Violated(_) = broken {
+                        let _ = self.poll_output(cx);
+                    }
+                    return Poll::Ready(broken);
+                }
             }
             self.poll_timer(cx);
             progress |= self.handle_events();
             match self.poll_output(cx) {
                 Ok(wrote) => progress |= wrote,
-                Err(broken) => return Poll::Ready(broken),
+                // What the peer wrote before it closed is still to be read.
+                Err(_) => loop {
+                    match self.poll_input(cx) {
+                        Ok(true) => {}
+                        Ok(false) => return Poll::Ready(Broken::Ended),
+                        Err(broken) => return Poll::Ready(broken),
+                    }
+                },
             }
             if self.session.is_closed() && self.output.is_empty() && !self.session.has_output() {
                 return Poll::Ready(Broken::Parted);
@@ -305,9 +334,11 @@ impl Driver {
                         self.contexts.insert(call, context);
                         self.calls.insert(context, Waiting { call, reply, begun: Some(begun) });
                     }
+                    // One that is closing has a dying peer, which the dropped `reply` says.
                     Err(refused) => {
-                        let error = RemoteError::new("CallRefused", refused.to_string());
-                        let _ = reply.send(Err(Box::new(error)));
+                        if let Some(limit) = refused.limit() {
+                            let _ = reply.send(Err(Box::new(RemoteError::of(&limit))));
+                        }
                     }
                 }
             }
@@ -379,13 +410,8 @@ impl Driver {
                     self.output.advance(count);
                     wrote = true;
                 }
-                // What the peer wrote before it closed is still to be read: the reader reports.
-                Poll::Ready(Ok(_)) => return Err(Broken::Ended),
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Poll::Ready(Err(_)) => {
-                    self.output.clear();
-                    return Err(Broken::Ended);
-                }
+                Poll::Ready(_) => return Err(Broken::Ended),
             }
         }
     }

@@ -18,7 +18,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use greenroom_abi::RemoteError;
 use greenroom_abi::kind::{ActorDied, ContextCancelled, Exit, NurseryClosed, SpawnFailed};
-use greenroom_transport::Attachment;
 use greenroom_wire::control::SpawnSpec;
 use greenroom_wire::{Outcome, Role};
 use tokio::sync::{oneshot, watch};
@@ -36,8 +35,15 @@ pub struct Nursery(Arc<Inner>);
 struct Inner {
     actor: Actor,
     state: Mutex<State>,
-    phase: watch::Sender<Phase>,
-    alive: watch::Sender<usize>,
+    status: watch::Sender<Status>,
+}
+
+/// In one place, so that nothing is started in the moment in which the nursery closes.
+#[derive(Clone, Copy, Debug)]
+struct Status {
+    phase: Phase,
+    /// How many children are not yet gone.
+    alive: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,8 +76,7 @@ impl Nursery {
         Self(Arc::new(Inner {
             actor: actor.clone(),
             state: Mutex::default(),
-            phase: watch::Sender::new(Phase::Open),
-            alive: watch::Sender::new(0),
+            status: watch::Sender::new(Status { phase: Phase::Open, alive: 0 }),
         }))
     }
 
@@ -81,18 +86,26 @@ impl Nursery {
     /// # Errors
     /// `SpawnFailed`, `PermissionDenied`, `LimitExceeded`, or `NurseryClosed`.
     pub async fn start(&self, spec: SpawnSpec, main: Option<OneShot>) -> Started {
-        let phase = *self.0.phase.borrow();
-        if phase == Phase::Closed || (phase == Phase::Failing && main.is_none()) {
-            return Err(Box::new(RemoteError::of(&NurseryClosed {})));
+        let closed = || Err(Box::new(RemoteError::of(&NurseryClosed {})));
+        let admitted = self.0.status.send_if_modified(|status| {
+            let admitted = status.phase == Phase::Open || (status.phase == Phase::Failing && main.is_some());
+            status.alive += usize::from(admitted);
+            admitted
+        });
+        if !admitted {
+            return closed();
         }
-        self.0.alive.send_modify(|alive| *alive += 1);
         let (sender, started) = oneshot::channel();
+        let (accept, accepted) = oneshot::channel();
         let nursery = self.clone();
         tokio::spawn(async move {
-            nursery.raise(spec, main, sender).await;
-            nursery.0.alive.send_modify(|alive| *alive -= 1);
+            nursery.raise(spec, main, sender, accepted).await;
+            nursery.0.status.send_modify(|status| status.alive -= 1);
         });
-        started.await.unwrap_or_else(|_| Err(Box::new(RemoteError::of(&NurseryClosed {}))))
+        let started = started.await.unwrap_or_else(|_| closed());
+        // A portal that was sent but never taken from the channel has no holder either.
+        let _ = accept.send(());
+        started
     }
 
     /// Waits until every child has ended.
@@ -100,8 +113,9 @@ impl Nursery {
     /// # Errors
     /// One failure alone, several as one `NurseryError`.
     pub async fn join(&self) -> Result<(), Box<RemoteError>> {
-        self.all_gone().await;
-        self.enter(Phase::Closed);
+        while !self.close_if_empty() {
+            self.all_gone().await;
+        }
         self.verdict()
     }
 
@@ -133,10 +147,8 @@ impl Nursery {
 
     /// Whether the nursery is closed, empty, and has nothing left to say.
     pub(crate) fn is_spent(&self) -> bool {
-        let state = self.state();
-        *self.0.phase.borrow() == Phase::Closed
-            && *self.0.alive.borrow() == 0
-            && (state.raised || state.errors.is_empty())
+        let (state, status) = (self.state(), *self.0.status.borrow());
+        status.phase == Phase::Closed && status.alive == 0 && (state.raised || state.errors.is_empty())
     }
 
     fn verdict(&self) -> Result<(), Box<RemoteError>> {
@@ -147,19 +159,33 @@ impl Nursery {
 
     async fn all_gone(&self) {
         // The sender lives in `self`, so the wait cannot fail.
-        let _ = self.0.alive.subscribe().wait_for(|alive| *alive == 0).await;
+        let _ = self.0.status.subscribe().wait_for(|status| status.alive == 0).await;
+    }
+
+    fn close_if_empty(&self) -> bool {
+        self.0.status.send_if_modified(|status| {
+            let empty = status.alive == 0;
+            if empty {
+                status.phase = Phase::Closed;
+            }
+            empty
+        })
     }
 
     fn enter(&self, next: Phase) {
-        self.0.phase.send_if_modified(|phase| {
-            let later = next > *phase;
-            *phase = (*phase).max(next);
+        self.0.status.send_if_modified(|status| {
+            let later = next > status.phase;
+            status.phase = status.phase.max(next);
             later
         });
     }
 
+    fn phase(&self) -> Phase {
+        self.0.status.borrow().phase
+    }
+
     async fn reached(&self, phase: Phase) {
-        let _ = self.0.phase.subscribe().wait_for(|now| *now >= phase).await;
+        let _ = self.0.status.subscribe().wait_for(|status| status.phase >= phase).await;
     }
 
     fn fail(&self, error: RemoteError) {
@@ -172,13 +198,19 @@ impl Nursery {
     }
 
     /// The whole life of one child.
-    async fn raise(&self, spec: SpawnSpec, main: Option<OneShot>, sender: oneshot::Sender<Started>) {
+    async fn raise(
+        &self,
+        spec: SpawnSpec,
+        main: Option<OneShot>,
+        sender: oneshot::Sender<Started>,
+        accepted: oneshot::Receiver<()>,
+    ) {
         let name = spec.name.clone();
         let link = match self.bring_up(spec, main.is_some()).await {
             Ok(link) => link,
             Err(error) => {
                 // A child that was to do a task and could not has failed, like one that did badly.
-                if main.is_some() && *self.0.phase.borrow() < Phase::Closed {
+                if main.is_some() && self.phase() < Phase::Closed {
                     self.fail((*error).clone());
                 }
                 let _ = sender.send(Err(error));
@@ -189,18 +221,21 @@ impl Nursery {
         match main {
             None => {
                 let portal = Portal::new(self.0.actor.clone(), link.clone(), None);
-                let kept = sender.send(Ok(portal)).is_ok();
-                self.watch_daemon(&link, kept).await;
+                let _ = sender.send(Ok(portal));
+                self.watch_daemon(&link, accepted).await;
             }
             Some(main) => {
                 let (result, receiver) = watch::channel(None);
                 let portal = Portal::new(self.0.actor.clone(), link.clone(), Some(receiver));
                 let call = link.call(&main.function, main.kwargs);
-                let kept = sender.send(Ok(portal)).is_ok();
-                self.watch_one_shot(&link, call, result, kept).await;
+                let _ = sender.send(Ok(portal));
+                self.watch_one_shot(&link, call, result, accepted).await;
             }
         }
-        link.close();
+        // A dead child's pipe ends by itself, behind what the child still had to say.
+        if !link.has_exited() {
+            link.close();
+        }
     }
 
     /// Has the broker start the child, unless the nursery ends first.
@@ -216,16 +251,21 @@ impl Nursery {
                 answer.await
             }
         };
-        let (child, pipe): (_, Attachment) =
-            spawned.unwrap_or_else(|_| Err(Box::new(crate::port::broker_gone())))?;
-        actor.link(child, pipe, Role::Initiator, Owner::Us).map_err(|error| {
-            let reason = format!("cannot use the pipe to it: {error}");
-            Box::new(RemoteError::of(&SpawnFailed { name, reason, exit: None, stderr: Vec::new() }))
-        })
+        let (child, pipe, exit) = spawned.unwrap_or_else(|_| Err(Box::new(crate::port::broker_gone())))?;
+        match actor.link(child.clone(), pipe, exit, Role::Initiator, Owner::Us) {
+            Ok(link) => Ok(link),
+            Err(error) => {
+                // Nobody could ever call it.
+                let _ = actor.cancel_peer(&child).await;
+                let reason = format!("cannot use the pipe to it: {error}");
+                let failed = SpawnFailed { name, reason, exit: None, stderr: Vec::new() };
+                Err(Box::new(RemoteError::of(&failed)))
+            }
+        }
     }
 
     /// Waits for a daemon's end, which is a failure unless it was asked for.
-    async fn watch_daemon(&self, link: &Link, kept: bool) {
+    async fn watch_daemon(&self, link: &Link, accepted: oneshot::Receiver<()>) {
         tokio::select! {
             biased;
             exit = link.exited() => {
@@ -234,7 +274,7 @@ impl Nursery {
                 }
             }
             () = self.reached(Phase::Failing) => self.end(link).await,
-            () = std::future::ready(()), if !kept => self.end(link).await,
+            Err(_) = accepted => self.end(link).await,
         }
     }
 
@@ -244,19 +284,22 @@ impl Nursery {
         link: &Link,
         mut call: crate::link::Call,
         result: watch::Sender<Option<Outcome>>,
-        kept: bool,
+        accepted: oneshot::Receiver<()>,
     ) {
         let settled = tokio::select! {
             biased;
             outcome = &mut call => Some(outcome),
             () = self.reached(Phase::Failing) => None,
-            () = std::future::ready(()), if !kept => None,
+            Err(_) = accepted => None,
         };
         let outcome = match settled {
             Some(outcome) => outcome,
             None => {
-                if *self.0.phase.borrow() == Phase::Failing {
-                    call.begun().await;
+                if self.phase() == Phase::Failing {
+                    tokio::select! {
+                        () = call.begun() => {}
+                        () = self.reached(Phase::Closed) => {}
+                    }
                 }
                 let (outcome, ()) = tokio::join!(call, self.end(link));
                 outcome

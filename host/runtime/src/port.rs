@@ -7,13 +7,16 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use greenroom_abi::kind::LimitExceeded;
 use greenroom_abi::{ActorId, RemoteError};
-use greenroom_transport::{Attachment, Packet};
+use greenroom_transport::{Attachment, MAX_PACKET_BYTES, Packet};
 use greenroom_wire::control::{self, RequestId, SpawnSpec, ToBroker};
 use tokio::sync::{mpsc, oneshot};
 
-/// What the broker gives for a spawn: who the child is, and the pipe to it.
-pub(crate) type Spawned = Result<(ActorId, Attachment), Box<RemoteError>>;
+use crate::link::ExitNotice;
+
+/// What the broker gives for a spawn: who the child is, the pipe to it, word of its exit.
+pub(crate) type Spawned = Result<(ActorId, Attachment, ExitNotice), Box<RemoteError>>;
 
 /// What the broker gives for a cancel.
 pub(crate) type Ended = Result<(), Box<RemoteError>>;
@@ -42,9 +45,8 @@ impl Port {
 
     /// Says something that has no answer. After the broker's death nobody hears it.
     pub(crate) fn tell(&self, message: &ToBroker) {
-        if let Ok(bytes) = control::encode(message) {
-            // The actor's loop sees the end of the channel itself.
-            let _ = self.outgoing.send(Packet { bytes, attachments: Vec::new() });
+        if let Err(error) = self.post(message) {
+            tracing::warn!(%error, "not told to the broker");
         }
     }
 
@@ -52,7 +54,9 @@ impl Port {
     pub(crate) fn spawn(&self, spec: SpawnSpec) -> (RequestId, oneshot::Receiver<Spawned>) {
         let (sender, receiver) = oneshot::channel();
         let request = self.register(Pending::Spawn(sender));
-        self.tell(&ToBroker::Spawn { request, spec });
+        if let Err(error) = self.post(&ToBroker::Spawn { request, spec }) {
+            self.spawned(request, Err(Box::new(error)));
+        }
         (request, receiver)
     }
 
@@ -75,7 +79,7 @@ impl Port {
     /// Hands the answer to a spawn to whoever asked.
     pub(crate) fn spawned(&self, request: RequestId, result: Spawned) {
         let Some(Pending::Spawn(sender)) = self.lock().remove(&request) else { return };
-        if let Err(Ok((child, _))) = sender.send(result) {
+        if let Err(Ok((child, ..))) = sender.send(result) {
             let request = self.next.fetch_add(1, Ordering::Relaxed);
             self.tell(&ToBroker::CancelActor { request, actor: child.uuid });
         }
@@ -86,6 +90,22 @@ impl Port {
         if let Some(Pending::Cancel(sender)) = self.lock().remove(&request) {
             let _ = sender.send(result);
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn open_requests(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn post(&self, message: &ToBroker) -> Result<(), RemoteError> {
+        let bytes = control::encode(message).map_err(|error| RemoteError::of(&error))?;
+        if bytes.len() > MAX_PACKET_BYTES {
+            let limit = LimitExceeded { limit: "control_message".to_owned(), value: MAX_PACKET_BYTES as u64 };
+            return Err(RemoteError::of(&limit));
+        }
+        // The actor's loop sees the end of the channel itself.
+        let _ = self.outgoing.send(Packet { bytes, attachments: Vec::new() });
+        Ok(())
     }
 
     fn register(&self, pending: Pending) -> RequestId {

@@ -5,8 +5,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use greenroom_abi::{ActorId, RemoteError};
 use greenroom_abi::kind::NurseryError;
+use greenroom_abi::{ActorId, RemoteError};
 use greenroom_wire::Outcome;
 
 use crate::actor::Actor;
@@ -24,12 +24,13 @@ struct Inner {
     caller: ActorId,
     actor: Actor,
     cancellation: Cancellation,
-    nurseries: Mutex<Vec<Nursery>>,
+    /// None once the task has concluded.
+    nurseries: Mutex<Option<Vec<Nursery>>>,
 }
 
 impl Task {
     pub(crate) fn new(id: u64, function: String, caller: ActorId, actor: Actor) -> Self {
-        let (cancellation, nurseries) = (Cancellation::default(), Mutex::default());
+        let (cancellation, nurseries) = (Cancellation::default(), Mutex::new(Some(Vec::new())));
         Self(Arc::new(Inner { id, function, caller, actor, cancellation, nurseries }))
     }
 
@@ -68,19 +69,25 @@ impl Task {
         self.0.cancellation.wait().await.clone()
     }
 
-    /// Opens a nursery that lives at most as long as the task.
+    /// Opens a nursery that lives at most as long as the task; after its end, a closed one.
     pub fn open_nursery(&self) -> Nursery {
         let nursery = Nursery::open(self.actor());
         let mut nurseries = self.0.nurseries.lock().unwrap_or_else(PoisonError::into_inner);
-        nurseries.retain(|nursery| !nursery.is_spent());
-        nurseries.push(nursery.clone());
+        match &mut *nurseries {
+            Some(nurseries) => {
+                nurseries.retain(|nursery| !nursery.is_spent());
+                nurseries.push(nursery.clone());
+            }
+            None => nursery.abandon(),
+        }
         nursery
     }
 
     /// Ends the task's nurseries and gives what it comes to: its own outcome, joined with the
     /// failures of children that nobody was told of.
     pub(crate) async fn conclude(&self, outcome: Outcome) -> Outcome {
-        let nurseries = std::mem::take(&mut *self.0.nurseries.lock().unwrap_or_else(PoisonError::into_inner));
+        let nurseries = self.0.nurseries.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let nurseries = nurseries.unwrap_or_default();
         if nurseries.is_empty() {
             return outcome;
         }
