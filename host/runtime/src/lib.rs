@@ -14,6 +14,8 @@ mod nursery;
 mod port;
 mod portal;
 mod task;
+#[cfg(test)]
+mod tests;
 
 pub use actor::{Actor, End, Identity, Outbox};
 pub use guest::{FunctionId, Guest, Idle};

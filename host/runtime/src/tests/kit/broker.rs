@@ -53,6 +53,8 @@ struct Record {
     actor: Actor,
     cable: Option<Cable>,
     packets: mpsc::UnboundedSender<Packet>,
+    /// What a stopped actor will never read from.
+    frozen: Option<mpsc::UnboundedSender<Packet>>,
     starting: Option<(RequestId, Attachment)>,
     /// Taken when it is killed.
     kill: Option<oneshot::Sender<Exit>>,
@@ -76,6 +78,7 @@ impl Broker {
             actor: operator.clone(),
             cable: None,
             packets,
+            frozen: None,
             starting: None,
             kill: None,
             cancelled: false,
@@ -115,7 +118,12 @@ impl Broker {
     /// The actors of that name, in the order they were started.
     pub(crate) fn named(&self, name: &str) -> Vec<ActorId> {
         let state = self.state();
-        state.records.values().filter(|record| record.id.name == name).map(|record| record.id.clone()).collect()
+        state
+            .records
+            .values()
+            .filter(|record| record.id.name == name)
+            .map(|record| record.id.clone())
+            .collect()
     }
 
     /// Ends an actor's process in the middle of whatever it does.
@@ -133,10 +141,14 @@ impl Broker {
         }
     }
 
-    /// Stops an actor: it neither reads nor writes any more.
+    /// Stops an actor: it neither reads nor writes any more, and only a kill ends it.
     pub(crate) fn stop(&self, id: &ActorId) {
-        if let Some(Record { cable: Some(cable), .. }) = self.state().records.get(&id.uuid) {
-            cable.hold();
+        if let Some(record) = self.state().records.get_mut(&id.uuid) {
+            if let Some(cable) = &record.cable {
+                cable.hold();
+            }
+            let nowhere = mpsc::unbounded_channel().0;
+            record.frozen = Some(std::mem::replace(&mut record.packets, nowhere));
         }
     }
 
@@ -211,6 +223,7 @@ impl Broker {
             actor: actor.clone(),
             cable: Some(cable),
             packets,
+            frozen: None,
             starting: Some((request, near)),
             kill: Some(kill),
             cancelled: false,
@@ -327,7 +340,8 @@ impl Broker {
     /// Forgets an actor that is gone with all below it, and tells those who wait for that.
     fn prune(&self, uuid: &str) {
         let mut state = self.state();
-        if !state.records.get(uuid).is_some_and(|record| record.gone) || state.children(uuid).next().is_some() {
+        if !state.records.get(uuid).is_some_and(|record| record.gone) || state.children(uuid).next().is_some()
+        {
             return;
         }
         let Some(record) = state.records.remove(uuid) else { return };

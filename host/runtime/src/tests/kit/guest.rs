@@ -46,7 +46,8 @@ impl Library {
         let of = |module: &str| {
             let prefix = format!("{module}:");
             let all = self.functions.iter();
-            all.filter(|(name, _)| name.starts_with(&prefix)).map(|(name, run)| (name.clone(), run.clone()))
+            all.filter(|(name, _)| name.starts_with(&prefix))
+                .map(|(name, run)| (name.clone(), run.clone()))
                 .collect::<Vec<_>>()
         };
         let mut functions = Vec::new();

@@ -1,0 +1,15 @@
+//! Actors over memory, with guests made of closures, in virtual time.
+//!
+//! Owns: one file for each part of the contract in `docs/semantics.md`. Must not know:
+//! wasmtime, processes, real time. Invariant: every test names the behaviour that breaks it.
+
+mod calls;
+mod daemons;
+mod ends;
+mod failures;
+mod kit;
+mod owners;
+mod races;
+mod schedules;
+mod scopes;
+mod starts;
