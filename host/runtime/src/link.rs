@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
@@ -23,7 +23,7 @@ use greenroom_abi::kind::{ActorDied, Exit, PeerMisbehaved};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::Pipe;
 use greenroom_wire::{Config, ContextId, Event, Outcome, Role, Session};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Sleep;
 
@@ -358,28 +358,14 @@ impl Driver {
     /// Reads what is there, up to one buffer; says whether anything was.
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
         self.input.reserve(READ_BYTES);
-        let mut buffer = ReadBuf::uninit(self.input.spare_capacity_mut());
-        match Pin::new(&mut self.pipe).poll_read(cx, &mut buffer) {
+        match pin!(self.pipe.read_buf(&mut self.input)).poll(cx) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Err(_)) => Err(Broken::Ended),
-            Poll::Ready(Ok(())) => {
-                let count = buffer.filled().len();
-                if count == 0 {
-                    return Err(Broken::Ended);
-                }
-                self.fill(count);
-                match self.session.handle_input(&mut self.input, now()) {
-                    Ok(()) => Ok(true),
-                    Err(violation) => Err(Broken::Violated(violation.to_string())),
-                }
-            }
+            Poll::Ready(Err(_) | Ok(0)) => Err(Broken::Ended),
+            Poll::Ready(Ok(_)) => match self.session.handle_input(&mut self.input, now()) {
+                Ok(()) => Ok(true),
+                Err(violation) => Err(Broken::Violated(violation.to_string())),
+            },
         }
-    }
-
-    #[expect(unsafe_code, reason = "BytesMut cannot be told in safe code that a read has filled it")]
-    fn fill(&mut self, count: usize) {
-        // SAFETY: the caller has just read `count` bytes into this buffer's spare capacity.
-        unsafe { self.input.set_len(self.input.len() + count) };
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) {
