@@ -2,3 +2,14 @@
 //!
 //! Owns: the promises of `docs/semantics.md` as tests. Invariant: nothing is left behind by
 //! any test.
+
+mod calls;
+mod contract;
+mod failures;
+mod kills;
+mod ladder;
+mod nurseries;
+mod payloads;
+mod programs;
+mod rights;
+mod spawns;

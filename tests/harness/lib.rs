@@ -1,28 +1,20 @@
 //! What the end-to-end tests and the benches share.
 //!
-//! Owns: finding the program and the guests. Must not know: what is tested.
+//! Owns: finding what was built, putting up trees of actors, and the sweep after every test.
+//! Must not know: what is tested. Invariant: a test that leaves anything behind fails.
 
-use std::path::{Path, PathBuf};
+mod alone;
+mod artifact;
+mod command;
+mod process;
+mod sweep;
+mod wait;
+mod world;
 
-/// The `greenroom` program of the same build as this test.
-///
-/// # Panics
-/// If it was not built: `cargo xtask test` builds it.
-pub fn program() -> PathBuf {
-    let test = std::env::current_exe().expect("a running test has a path");
-    let folder = test.ancestors().nth(2).expect("tests lie in target/<profile>/deps");
-    let program = folder.join("greenroom");
-    assert!(program.exists(), "{} is missing: run `cargo xtask test`", program.display());
-    program
-}
-
-/// The component of a guest crate of this repository.
-///
-/// # Panics
-/// If it was not built: `cargo xtask guests` builds all.
-pub fn guest(name: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
-    let component = root.join("target/guests").join(format!("{name}.wasm"));
-    assert!(component.exists(), "{} is missing: run `cargo xtask guests`", component.display());
-    component
-}
+pub use alone::{Place, alone, undisturbed};
+pub use artifact::{guest, program};
+pub use command::{Command, Finished};
+pub use greenroom::kind;
+pub use process::{Process, Signal, actors, kill};
+pub use wait::{until, until_now};
+pub use world::{Begun, Options, World};

@@ -7,6 +7,7 @@ mod errors;
 mod memory;
 mod panics;
 mod residency;
+mod scene;
 mod stuck;
 mod traps;
 mod trees;
@@ -40,6 +41,11 @@ pub mod faults {
     pub async fn sleep_ms(ms: u64) -> u64 {
         sleep(Duration::from_millis(ms)).await;
         ms
+    }
+
+    /// Waits for ever.
+    pub async fn wait() {
+        std::future::pending::<()>().await;
     }
 
     /// Who called, as the host states it.
@@ -95,9 +101,14 @@ pub mod faults {
         traps::divide(by)
     }
 
-    /// Calls itself until the stack is full.
+    /// Calls itself until the stack in its memory is full.
     pub fn stack_overflow() -> u64 {
         traps::overflow_stack(0)
+    }
+
+    /// Calls itself until the engine's stack is full.
+    pub fn call_stack_overflow() -> u64 {
+        traps::overflow_call_stack()
     }
 
     /// Allocates until there is no more.
@@ -173,6 +184,95 @@ pub mod faults {
     /// Opens a nursery, starts this many actors in it, and fails in the given way.
     pub async fn abandon_children(children: u32, panic: bool) -> Result<(), Fault> {
         trees::abandon(children, panic).await
+    }
+}
+
+/// Putting up actors, calling through them, and taking them down. See `scene.rs`.
+#[module]
+pub mod stage {
+    use crate::residency;
+    use crate::scene::{self, End, Shot, Whoami};
+    use greenroom_guest::prelude::*;
+
+    /// Starts a child and keeps it until its end, or this task's. `dirs` are folders of this
+    /// actor's own, each with whether the child may write.
+    pub async fn keep(
+        name: String,
+        modules: Vec<String>,
+        dirs: Option<Vec<(String, bool)>>,
+        env: Option<Vec<(String, String)>>,
+    ) -> Result<(), Fault> {
+        let mut options = SpawnOptions::new();
+        for (path, writable) in dirs.unwrap_or_default() {
+            options = options.dir(if writable { DirGrant::writable(path) } else { DirGrant::read_only(path) });
+        }
+        for (name, value) in env.unwrap_or_default() {
+            options = options.env(name, value);
+        }
+        scene::keep(name, modules, options).await
+    }
+
+    /// Waits until the child of this name can be called.
+    pub async fn ready(name: String) -> ActorId {
+        scene::ready(name).await
+    }
+
+    /// Calls `function`, as `module:function`, in the actor at the end of a path of children, and
+    /// gives the result's encoding.
+    pub async fn pass(path: Vec<String>, function: String, kwargs: ByteBuf) -> Result<ByteBuf, Fault> {
+        scene::pass(path, function, kwargs).await
+    }
+
+    /// Cancels a child.
+    pub async fn cancel(name: String) -> Result<(), Fault> {
+        scene::cancel(name).await
+    }
+
+    /// Opens a nursery with daemons and one-shots in it, and ends in the given way.
+    pub async fn scope(daemons: u32, shots: Vec<Shot>, at_once: bool, end: End) -> Result<(), Fault> {
+        scene::scope(daemons, shots, at_once, end).await
+    }
+
+    /// The result of a one-shot, asked for three times.
+    pub async fn results(fail: bool) -> Result<Vec<Result<u64, RemoteActorError>>, Fault> {
+        scene::results(fail).await
+    }
+
+    /// Waits for the result of an actor that has no main task.
+    pub async fn daemon_result() -> Result<u64, Fault> {
+        scene::daemon_result().await
+    }
+
+    /// Who and what the running task is.
+    pub fn whoami() -> Whoami {
+        scene::whoami()
+    }
+
+    /// Waits for ever, counted under the key for as long as it does: as `faults:hold`, in this
+    /// module's own instance.
+    pub async fn hold(key: String) {
+        let _held = residency::Held::new(key);
+        std::future::pending::<()>().await;
+    }
+
+    /// How many tasks of this instance hold the key.
+    pub fn probe(key: String) -> u32 {
+        residency::held(&key)
+    }
+
+    /// Reads a file.
+    pub fn read(path: String) -> Result<String, Fault> {
+        std::fs::read_to_string(path).or_fault()
+    }
+
+    /// Writes a file.
+    pub fn write(path: String, text: String) -> Result<(), Fault> {
+        std::fs::write(path, text).or_fault()
+    }
+
+    /// An environment variable, if it is set.
+    pub fn variable(name: String) -> Option<String> {
+        std::env::var(name).ok()
     }
 }
 

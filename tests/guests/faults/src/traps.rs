@@ -24,7 +24,19 @@ pub(crate) fn divide(by: i32) -> i32 {
     i32::MAX.wrapping_div(by.get())
 }
 
-/// Calls itself without end; the addition after the call keeps it from becoming a loop.
+/// Calls itself without end, with nothing in memory, so that it is the engine's own stack that
+/// overflows.
+pub(crate) fn overflow_call_stack() -> u64 {
+    struct Again(fn(&Again, u64) -> u64);
+    fn call(again: &Again, depth: u64) -> u64 {
+        (again.0)(again, depth + 1) ^ depth
+    }
+    let again = black_box(Again(call));
+    call(&again, 0)
+}
+
+/// Calls itself without end, with a large frame each time, so that it is the stack in the guest's
+/// memory that overflows; the addition after the call keeps it from becoming a loop.
 #[inline(never)]
 #[expect(unconditional_recursion, reason = "the stack is to overflow")]
 pub(crate) fn overflow_stack(depth: u64) -> u64 {

@@ -1,0 +1,32 @@
+//! What the build has made.
+//!
+//! Owns: finding the program and the guests. Must not know: how they are built.
+
+use std::path::{Path, PathBuf};
+
+/// The `greenroom` program of the same build as this test.
+///
+/// # Panics
+/// If it was not built: `cargo xtask test` builds it.
+pub fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a path");
+    let folder = test.ancestors().nth(2).expect("tests lie in target/<profile>/deps");
+    let program = folder.join("greenroom");
+    assert!(program.exists(), "{} is missing: run `cargo xtask test`", program.display());
+    program
+}
+
+/// The component of a guest crate of this repository.
+///
+/// # Panics
+/// If it was not built: `cargo xtask guests` builds all.
+pub fn guest(name: &str) -> PathBuf {
+    let component = target().join("guests").join(format!("{name}.wasm"));
+    assert!(component.exists(), "{} is missing: run `cargo xtask guests`", component.display());
+    component
+}
+
+/// Where everything that is built lies.
+pub(crate) fn target() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").join("target")
+}
