@@ -1,10 +1,15 @@
-//! That `docs/semantics.md` tells the truth about where its clauses are tested.
+//! That `docs/semantics.md` tells the truth about where its clauses are tested, and that the sweep
+//! after each test would find what is left.
 //!
 //! Owns: the comparison of its table with the sources. Must not know: what clauses mean.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use greenroom_tests::{Descriptors, alone, sweep_process};
 
 /// Where tests are written.
 const SOURCES: &[&str] = &["tests", "host", "guest-sdk"];
@@ -72,4 +77,29 @@ fn every_clause_has_a_test() {
     let tested: BTreeSet<String> = rows().into_iter().map(|(clause, _)| clause).collect();
     let without: Vec<_> = promised().difference(&tested).cloned().collect();
     assert!(without.is_empty(), "docs/semantics.md names no test for {without:?}");
+}
+
+#[test]
+fn the_sweep_finds_what_is_left() {
+    alone(async |place| {
+        let (tree, before) = (place.tree(), Descriptors::open());
+        let complaint = || {
+            let swept = catch_unwind(AssertUnwindSafe(|| sweep_process(&tree, &before, false)));
+            swept.err().and_then(|panic| panic.downcast::<String>().ok()).map(|text| *text)
+        };
+        let finds = |what: &str| assert!(complaint().is_some_and(|text| text.contains(what)), "{what}");
+        assert_eq!(complaint(), None);
+
+        let mut cat = Command::new("cat").stdin(Stdio::piped()).spawn().expect("`cat` starts");
+        finds("no process of the test is left");
+        drop(cat.stdin.take());
+        finds("no zombie is left");
+        cat.wait().expect("it has ended");
+        assert_eq!(complaint(), None);
+
+        let file = fs::File::open("/dev/null").expect("it opens");
+        finds("are again");
+        drop(file);
+        assert_eq!(complaint(), None);
+    });
 }

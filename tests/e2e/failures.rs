@@ -159,7 +159,7 @@ fn c12_a_trap_ends_its_instance_and_not_its_process() {
             trap("faults:oob", "faults::oob", |error| is_trap(error, "out of bounds memory access")),
             trap("faults:unreachable", "faults::unreachable", |error| is_trap(error, "unreachable")),
             trap("faults:divide", "faults::divide", |error| is_trap(error, "integer divide by zero")),
-            trap("faults:call_stack_overflow", "frames more)", |error| is_trap(error, "call stack exhausted")),
+            trap("faults:call_stack_overflow", "overflow_call_stack", |error| is_trap(error, "call stack exhausted")),
             // A guest keeps part of its stack in its memory: beyond that there is none.
             trap("faults:stack_overflow", "overflow_stack", |error| is_trap(error, "out of bounds memory access")),
             trap("faults:oom", "in ", |error| is_trap(error, "unreachable")),

@@ -15,6 +15,7 @@ pub use alone::{Place, alone, undisturbed};
 pub use artifact::{guest, program};
 pub use command::{Command, Finished};
 pub use greenroom::kind;
-pub use process::{Process, Signal, actors, kill};
+pub use process::{Signal, actors, kill};
+pub use sweep::{Descriptors, sweep_process};
 pub use wait::{until, until_now};
 pub use world::{Begun, Options, World};

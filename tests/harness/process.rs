@@ -15,23 +15,18 @@ const TITLE: &str = "greenroom: ";
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
-    /// Its number.
-    pub pid: i32,
-    /// Its parent's.
-    pub parent: i32,
+pub(crate) struct Process {
+    pub(crate) pid: i32,
+    pub(crate) parent: i32,
     /// `R`, `S`, `T`, `Z` and so on.
-    pub state: char,
-    /// The first word of its command line.
-    pub title: String,
+    pub(crate) state: char,
+    pub(crate) title: String,
 }
 
 impl Process {
     /// All there are.
     pub(crate) fn all() -> Vec<Self> {
-        let entries = fs::read_dir("/proc").expect("Linux shows its processes");
-        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        pids.filter_map(Self::read).collect()
+        pids().filter_map(Self::read).collect()
     }
 
     /// One, unless it is gone.
@@ -41,9 +36,7 @@ impl Process {
         let mut fields = stat.get(stat.rfind(')')? + 2..)?.split(' ');
         let state = fields.next()?.chars().next()?;
         let parent = fields.next()?.parse().ok()?;
-        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let title = line.split(|byte| *byte == 0).next().unwrap_or_default();
-        Some(Self { pid, parent, state, title: String::from_utf8_lossy(title).into_owned() })
+        Some(Self { pid, parent, state, title: title(pid)? })
     }
 
     /// Whether it has ended, and nobody has asked how.
@@ -52,12 +45,23 @@ impl Process {
     }
 }
 
+fn pids() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").expect("Linux shows its processes");
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+/// The first word of a process's command line; empty for a zombie.
+fn title(pid: i32) -> Option<String> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let title = line.split(|byte| *byte == 0).next().unwrap_or_default();
+    Some(String::from_utf8_lossy(title).into_owned())
+}
+
 /// The processes of the trees whose names begin with `tree`, by `tree/path`.
 pub fn actors(tree: &str) -> BTreeMap<String, i32> {
-    let all = Process::all().into_iter();
-    let named = all.filter_map(|process| {
-        let place = process.title.strip_prefix(TITLE)?;
-        place.starts_with(tree).then(|| (place.to_owned(), process.pid))
+    let named = pids().filter_map(|pid| {
+        let place = title(pid)?.strip_prefix(TITLE)?.to_owned();
+        place.starts_with(tree).then_some((place, pid))
     });
     named.collect()
 }

@@ -18,10 +18,15 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// The open descriptors of this process, by number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Descriptors(BTreeMap<u32, String>);
+pub struct Descriptors(BTreeMap<u32, String>);
 
 impl Descriptors {
-    pub(crate) fn open() -> Self {
+    /// Those that are open now.
+    ///
+    /// # Panics
+    /// Where there is no `/proc`.
+    #[must_use]
+    pub fn open() -> Self {
         let entries = fs::read_dir("/proc/self/fd").expect("Linux shows descriptors");
         let open = entries.filter_map(|entry| {
             let entry = entry.ok()?;
@@ -39,7 +44,7 @@ impl Descriptors {
 ///
 /// # Panics
 /// If it finds something.
-pub(crate) fn sweep_process(tree: &str, before: &Descriptors, adopted: bool) {
+pub fn sweep_process(tree: &str, before: &Descriptors, adopted: bool) {
     let own = std::process::id().cast_signed();
     let mut left = Vec::new();
     until_now("no process of the test is left", GRACE, || {
@@ -69,7 +74,7 @@ pub(crate) fn sweep_process(tree: &str, before: &Descriptors, adopted: bool) {
 }
 
 /// Collects children that a killed broker left to this process, which took its place.
-pub(crate) fn reap() {
+fn reap() {
     while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
 }
 
