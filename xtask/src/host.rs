@@ -25,9 +25,13 @@ pub(crate) fn test(arguments: &[String]) -> anyhow::Result<ExitCode> {
     run_cargo(&cargo)
 }
 
-/// `cargo bench` of the benchmarks, after building the guests.
+/// `cargo bench` of the benchmarks, after building the guests and the program they measure.
 pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<ExitCode> {
     guests::build()?;
+    let built = build()?;
+    if built != ExitCode::SUCCESS {
+        return Ok(built);
+    }
     let mut cargo = vec!["bench", "--workspace", "--bench", "*"];
     cargo.extend(arguments.iter().map(String::as_str));
     run_cargo(&cargo)
