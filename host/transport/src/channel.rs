@@ -169,46 +169,4 @@ fn receive_now(socket: &OwnedFd) -> io::Result<Option<Packet>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-    use crate::pipe::{Pipe, memory_pipe, socket_pipe};
-
-    async fn carries_a_pipe(a: Channel, b: Channel, pipe: (Attachment, Attachment)) {
-        let (near, far) = pipe;
-        a.send(Packet { bytes: b"take this".to_vec(), attachments: vec![far] }).await.expect("sends");
-        let mut packet = b.receive().await.expect("receives").expect("a packet");
-        assert_eq!(packet.bytes, b"take this");
-        let mut far = Pipe::from_attachment(packet.attachments.remove(0)).expect("a pipe");
-        let mut near = Pipe::from_attachment(near).expect("a pipe");
-        near.write_all(b"hello").await.expect("writes");
-        drop(near);
-        let mut text = String::new();
-        far.read_to_string(&mut text).await.expect("reads");
-        assert_eq!(text, "hello");
-        drop(a);
-        assert!(b.receive().await.expect("end").is_none());
-    }
-
-    #[tokio::test]
-    async fn sockets_pass_descriptors_and_end() {
-        let (a, b) = socket_channel().expect("a pair");
-        let (a, b) = (channel_from_fd(a).expect("registers"), channel_from_fd(b).expect("registers"));
-        carries_a_pipe(a, b, socket_pipe().expect("a pair")).await;
-    }
-
-    #[tokio::test]
-    async fn memory_does_the_same() {
-        let (a, b) = memory_channel();
-        carries_a_pipe(a, b, memory_pipe()).await;
-    }
-
-    #[tokio::test]
-    async fn refuses_a_packet_that_could_not_arrive() {
-        let (a, _b) = socket_channel().expect("a pair");
-        let channel = channel_from_fd(a).expect("registers");
-        let packet = Packet { bytes: vec![0; MAX_PACKET_BYTES + 1], attachments: vec![] };
-        assert_eq!(channel.send(packet).await.expect_err("too large").kind(), io::ErrorKind::InvalidInput);
-    }
-}
+mod tests;
