@@ -164,7 +164,8 @@ impl Actor {
         self.link(parent, pipe, exit, Role::Acceptor, Owner::Peer).map(drop)
     }
 
-    /// Handles what the broker says until the actor's end.
+    /// Handles what the broker says until the actor's end. After it, every request to the broker
+    /// fails, and with it every nursery that still has children.
     pub async fn run(&self, channel: Channel, outbox: Outbox) -> End {
         let Outbox(mut packets) = outbox;
         let speak = async {
@@ -201,6 +202,9 @@ impl Actor {
                 break;
             }
         }
+        // Nobody answers any more, or says how a peer died.
+        self.0.port.shut();
+        self.peers().clear();
         end
     }
 

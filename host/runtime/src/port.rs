@@ -1,7 +1,7 @@
 //! The actor's side of its control channel.
 //!
 //! Owns: numbering requests and matching the broker's answers to them. Must not know: why
-//! somebody asks. Invariant: a child whose starter has gone is cancelled, never left over.
+//! somebody asks. Invariant: every request ends, also when the broker does.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,7 +32,8 @@ enum Pending {
 #[derive(Debug)]
 pub(crate) struct Port {
     outgoing: mpsc::UnboundedSender<Packet>,
-    pending: Mutex<HashMap<RequestId, Pending>>,
+    /// None once the broker is gone.
+    pending: Mutex<Option<HashMap<RequestId, Pending>>>,
     next: AtomicU64,
 }
 
@@ -40,7 +41,7 @@ impl Port {
     /// A port, and the packets that must be sent for it.
     pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Packet>) {
         let (outgoing, packets) = mpsc::unbounded_channel();
-        (Self { outgoing, pending: Mutex::default(), next: AtomicU64::new(1) }, packets)
+        (Self { outgoing, pending: Mutex::new(Some(HashMap::new())), next: AtomicU64::new(1) }, packets)
     }
 
     /// Says something that has no answer. After the broker's death nobody hears it.
@@ -50,7 +51,8 @@ impl Port {
         }
     }
 
-    /// Asks for a child. The number serves to abandon the request.
+    /// Asks for a child. The number serves to abandon the request. Whoever asks waits for the
+    /// answer, even then: a child that comes nevertheless is theirs to end.
     pub(crate) fn spawn(&self, spec: SpawnSpec) -> (RequestId, oneshot::Receiver<Spawned>) {
         let (sender, receiver) = oneshot::channel();
         let request = self.register(Pending::Spawn(sender));
@@ -76,25 +78,28 @@ impl Port {
         receiver.await.unwrap_or_else(|_| Err(Box::new(broker_gone())))
     }
 
+    /// Ends all requests, those to come as well: nobody will answer.
+    pub(crate) fn shut(&self) {
+        self.lock().take();
+    }
+
     /// Hands the answer to a spawn to whoever asked.
     pub(crate) fn spawned(&self, request: RequestId, result: Spawned) {
-        let Some(Pending::Spawn(sender)) = self.lock().remove(&request) else { return };
-        if let Err(Ok((child, ..))) = sender.send(result) {
-            let request = self.next.fetch_add(1, Ordering::Relaxed);
-            self.tell(&ToBroker::CancelActor { request, actor: child.uuid });
+        if let Some(Pending::Spawn(sender)) = self.take(request) {
+            let _ = sender.send(result);
         }
     }
 
     /// Hands the answer to a cancel to whoever asked.
     pub(crate) fn ended(&self, request: RequestId, result: Ended) {
-        if let Some(Pending::Cancel(sender)) = self.lock().remove(&request) {
+        if let Some(Pending::Cancel(sender)) = self.take(request) {
             let _ = sender.send(result);
         }
     }
 
     #[cfg(test)]
     pub(crate) fn open_requests(&self) -> usize {
-        self.lock().len()
+        self.lock().as_ref().map_or(0, HashMap::len)
     }
 
     fn post(&self, message: &ToBroker) -> Result<(), RemoteError> {
@@ -110,11 +115,17 @@ impl Port {
 
     fn register(&self, pending: Pending) -> RequestId {
         let request = self.next.fetch_add(1, Ordering::Relaxed);
-        self.lock().insert(request, pending);
+        if let Some(all) = &mut *self.lock() {
+            all.insert(request, pending);
+        }
         request
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, Pending>> {
+    fn take(&self, request: RequestId) -> Option<Pending> {
+        self.lock().as_mut()?.remove(&request)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<HashMap<RequestId, Pending>>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use greenroom_abi::kind::{ContextCancelled, Exit};
-use greenroom_transport::memory_channel;
+use greenroom_transport::{memory_channel, memory_pipe};
 use greenroom_wire::Role;
-use greenroom_wire::control::{Limits, ToActor};
+use greenroom_wire::control::{self, Limits, ToActor, ToBroker};
 use tokio::time::Instant;
 
 use super::kit::*;
 use crate::link::Owner;
-use crate::{Actor, End, Idle};
+use crate::{Actor, End, Idle, Nursery, broker_gone};
 
 /// An actor whose broker is played by the test; it says one thing and then nothing.
 async fn told(message: Option<ToActor>) -> End {
@@ -107,6 +107,42 @@ async fn a_parent_that_does_not_read_cannot_keep_its_child() {
     cable.hold();
     let cancelled = Instant::now();
     leaf.cancel_actor().await.expect("ends");
-    assert!(cancelled.elapsed() <= Limits::default().grace * 2, "{:?}", cancelled.elapsed());
+    let limits = Limits::default();
+    assert!(cancelled.elapsed() < limits.ask, "it had to be ordered, after {:?}", cancelled.elapsed());
     cable.cut();
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_broker_is_gone_nothing_waits_for_it() {
+    let (actor, outbox) = Actor::new(identity("operator"), Limits::default(), Box::new(Idle));
+    let (ours, theirs) = memory_channel();
+    let running = actor.clone();
+    let ended = tokio::spawn(async move { running.run(theirs, outbox).await });
+    let [daemons, starting] = [Nursery::open(&actor), Nursery::open(&actor)];
+    let (near, _far) = memory_pipe();
+    let answer = async {
+        let asked = ours.receive().await.expect("receives").expect("a message");
+        let ToBroker::Spawn { request, .. } = control::decode(&asked.bytes).expect("a request") else {
+            panic!("a spawn")
+        };
+        let spawned = ToActor::Spawned { request, result: Ok(id("leaf")) };
+        ours.send(packet(&spawned, vec![near])).await.expect("sends");
+    };
+    let (leaf, ()) = tokio::join!(daemons.start(spec("leaf", &["leaf"]), None), answer);
+    let leaf = leaf.expect("starts");
+    let other = starting.clone();
+    let start = tokio::spawn(async move { other.start(spec("late", &["leaf"]), None).await });
+    let cancel = tokio::spawn(async move { leaf.cancel_actor().await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let lost = Instant::now();
+    drop(ours);
+    assert_eq!(ended.await.expect("no panic"), End::BrokerGone);
+    assert_eq!(start.await.expect("no panic").expect_err("not answered"), Box::new(broker_gone()));
+    assert_eq!(cancel.await.expect("no panic").expect_err("not answered"), Box::new(broker_gone()));
+    daemons.join().await.expect("its end was asked for");
+    starting.join().await.expect("told already");
+    let late = Nursery::open(&actor).start(spec("later", &["leaf"]), None).await;
+    assert_eq!(late.expect_err("nobody hears it"), Box::new(broker_gone()));
+    assert_eq!(lost.elapsed(), Duration::ZERO);
 }

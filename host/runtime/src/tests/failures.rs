@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use greenroom_abi::RemoteError;
-use greenroom_abi::kind::{ContextCancelled, NurseryClosed, NurseryError};
+use greenroom_abi::kind::{ContextCancelled, NurseryClosed, NurseryError, SpawnFailed};
 use tokio::time::Instant;
 
 use super::kit::*;
@@ -69,6 +69,21 @@ async fn a_failing_nursery_takes_no_more_daemons() {
     let error = nursery.start(spec("late", &["leaf"]), None).await.expect_err("is failing");
     assert!(error.is::<NurseryClosed>(), "{error}");
     nursery.join().await.expect_err("failed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_nursery_gives_up_the_daemon_that_is_starting() {
+    let world = World::new(library());
+    let nursery = world.nursery();
+    let _fails = nursery.start(spec("fails", &["leaf"]), one_shot("leaf:fail_later")).await.expect("starts");
+    world.broker.set_startup(Duration::from_secs(5));
+    let begun = Instant::now();
+    let error = nursery.start(spec("late", &["leaf"]), None).await.expect_err("is given up");
+    assert!(error.is::<SpawnFailed>(), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(nursery.join().await.expect_err("the one failure").message, "late");
+    assert!(world.broker.journal().lines().contains(&"abandoned late".to_owned()));
+    world.settle().await;
 }
 
 async fn twenty_five(nursery: &Nursery, at_once: bool) -> RemoteError {

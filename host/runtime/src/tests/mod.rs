@@ -13,3 +13,4 @@ mod races;
 mod schedules;
 mod scopes;
 mod starts;
+mod threads;
