@@ -91,25 +91,26 @@ async fn a_large_outcome_is_delivered_before_the_actor_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parent_that_does_not_read_cannot_keep_its_child() {
-    let world = World::new(
-        Library::default().with("leaf:large", |_, _| async { Ok(Bytes::from(vec![0x41; 8 << 20])) }),
-    );
+async fn a_peer_that_does_not_read_cannot_keep_an_actor() {
+    let world = World::new(Library::default().with("leaf:tidy", |task, _| async move {
+        task.cancelled().await;
+        Ok(Bytes::from(vec![0x41; 8 << 20]))
+    }));
     let leaf = world.daemon("leaf", &["leaf"]).await;
     let actor = world.actor(&leaf);
-    let _call = leaf.call("leaf:large", Bytes::new());
     let (cable, near, far) = Cable::lay();
     let (out, back) = (world.operator.watch_peer(&id("leaf")), actor.watch_peer(&id("stranger")));
     let stranger = world.operator.link(id("leaf"), near, out, Role::Initiator, Owner::Us).expect("links");
     actor.link(id("stranger"), far, back, Role::Acceptor, Owner::Us).expect("links");
-    let _stuck = stranger.call("leaf:large", Bytes::new());
-    tokio::time::sleep(Duration::from_micros(1)).await;
+    let _stuck = stranger.call("leaf:tidy", Bytes::new());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(actor.task_count(), 1);
     cable.hold();
     let cancelled = Instant::now();
     leaf.cancel_actor().await.expect("ends");
     let limits = Limits::default();
+    assert!(cancelled.elapsed() >= limits.grace, "it had nothing to wait for");
     assert!(cancelled.elapsed() < limits.ask, "it had to be ordered, after {:?}", cancelled.elapsed());
-    cable.cut();
 }
 
 #[tokio::test(start_paused = true)]
