@@ -138,12 +138,15 @@ async fn when_the_broker_is_gone_nothing_waits_for_it() {
 
     let lost = Instant::now();
     drop(ours);
-    assert_eq!(ended.await.expect("no panic"), End::BrokerGone);
-    assert_eq!(start.await.expect("no panic").expect_err("not answered"), Box::new(broker_gone()));
-    assert_eq!(cancel.await.expect("no panic").expect_err("not answered"), Box::new(broker_gone()));
-    daemons.join().await.expect("its end was asked for");
-    starting.join().await.expect("told already");
-    let late = Nursery::open(&actor).start(spec("later", &["leaf"]), None).await;
-    assert_eq!(late.expect_err("nobody hears it"), Box::new(broker_gone()));
+    let all = async {
+        assert_eq!(ended.await.expect("no panic"), End::BrokerGone);
+        assert_eq!(start.await.expect("no panic").expect_err("not answered"), Box::new(broker_gone()));
+        assert_eq!(cancel.await.expect("no panic").expect_err("not answered"), Box::new(broker_gone()));
+        daemons.join().await.expect("its end was asked for");
+        starting.join().await.expect("told already");
+        let late = Nursery::open(&actor).start(spec("later", &["leaf"]), None).await;
+        assert_eq!(late.expect_err("nobody hears it"), Box::new(broker_gone()));
+    };
+    tokio::time::timeout(Duration::from_secs(60), all).await.expect("nothing waits");
     assert_eq!(lost.elapsed(), Duration::ZERO);
 }

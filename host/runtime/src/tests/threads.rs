@@ -4,6 +4,8 @@
 //! cancellation, an end beside another. Must not know: virtual time, which one thread needs.
 //! Invariant of what is tested: either comes first, and nothing is lost between them.
 
+use std::sync::{Arc, Barrier};
+
 use bytes::Bytes;
 use greenroom_abi::kind::{ActorDied, ContextCancelled, NurseryClosed, SpawnFailed};
 use tokio::runtime::{Builder, Runtime};
@@ -23,13 +25,23 @@ fn a_start_beside_a_close_is_either_refused_or_ended() {
         for _ in 0..TRIES {
             let nursery = world.nursery();
             let (one, two) = (nursery.clone(), nursery.clone());
-            let start = tokio::spawn(async move { one.start(spec("leaf", &["leaf"]), None).await });
-            let close = tokio::spawn(async move { two.close().await });
+            let together = Arc::new(Barrier::new(2));
+            let other = together.clone();
+            let start = tokio::spawn(async move {
+                together.wait();
+                one.start(spec("leaf", &["leaf"]), None).await
+            });
+            let close = tokio::spawn(async move {
+                other.wait();
+                two.close().await;
+            });
             close.await.expect("no panic");
-            assert_eq!(world.broker.alive(), 0, "a closed nursery has a child");
+            let journal = world.broker.journal().lines().len();
             if let Err(error) = start.await.expect("no panic") {
                 assert!(error.is::<NurseryClosed>() || error.is::<SpawnFailed>(), "{error}");
             }
+            assert_eq!(world.broker.alive(), 0, "a closed nursery has a child");
+            assert_eq!(world.broker.journal().lines().len(), journal, "a child came after the close");
         }
     });
 }
