@@ -5,6 +5,7 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
+use std::time::Duration;
 
 use greenroom::{
     Cache, Catalogue, ComponentInfo, DirGrant, Engine, Grant, Host, Limits, Outcome, Setup, SpawnSpec,
@@ -14,6 +15,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::args::{Level, RunArgs};
 use crate::error::CliError;
 use crate::{screen, values};
+
+/// How long a run that was ended from outside waits for a terminal, or a pipe, that takes nothing
+/// more: a person who interrupts a pager's source expects the prompt.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// The exit status of a run that took too long.
+const TIMED_OUT: u8 = 124;
 
 /// What ended the run.
 enum Ended {
@@ -57,7 +65,7 @@ pub(crate) fn run(args: RunArgs) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(host_failed)?;
     let ended = runtime.block_on(async {
         let (host, reports) = Host::start(setup)?;
-        let screen = screen::show(reports, args.log).map_err(host_failed)?;
+        let shown = screen::show(reports, args.log).map_err(host_failed)?;
         let mut signals = Signals::listen().map_err(host_failed)?;
         let timeout = async {
             match args.timeout {
@@ -76,17 +84,32 @@ pub(crate) fn run(args: RunArgs) -> Result<(), CliError> {
             kind = signals.next() => std::process::exit(i32::from(status(kind))),
         }
         drop(host);
-        // All reports are in; the screen ends with them.
-        let _ = screen.join();
+        // All reports are in; the screen ends with them, once somebody has taken its last line.
+        let patience = async {
+            match ended {
+                Ended::Returned(_) => std::future::pending().await,
+                Ended::Signalled(_) | Ended::TimedOut => tokio::time::sleep(LAST_LINES).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = shown => {}
+            kind = signals.next() => std::process::exit(i32::from(status(kind))),
+            () = patience => std::process::exit(i32::from(match ended {
+                Ended::Signalled(kind) => status(kind),
+                _ => TIMED_OUT,
+            })),
+        }
         Ok::<_, CliError>(ended)
     })?;
+    exit_on_signal().map_err(host_failed)?;
     match ended {
         Ended::Returned(Ok(value)) => values::print(&value),
         Ended::Returned(Err(error)) => Err(CliError::from(&*error)),
         Ended::Signalled(kind) => Err(CliError::ended(status(kind), "interrupted; every actor was ended")),
         Ended::TimedOut => {
             let limit = humantime::format_duration(args.timeout.unwrap_or_default());
-            Err(CliError::ended(124, format!("not done within {limit}; every actor was ended")))
+            Err(CliError::ended(TIMED_OUT, format!("not done within {limit}; every actor was ended")))
         }
     }
 }
@@ -150,6 +173,19 @@ impl Signals {
             _ = self.terminate.recv() => SignalKind::terminate(),
         }
     }
+}
+
+/// Lets a signal end the program while it prints its result: nobody else listens any more.
+fn exit_on_signal() -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            if let Ok(mut signals) = Signals::listen() {
+                std::process::exit(i32::from(status(signals.next().await)));
+            }
+        });
+    })?;
+    Ok(())
 }
 
 /// What a shell gives for a program that a signal ended.

@@ -4,17 +4,20 @@
 //! control character of a guest reaches the terminal.
 
 use std::io::{IsTerminal, Write};
-use std::thread::JoinHandle;
 
 use greenroom::{LogLevel, LogLine, Report, Stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::args::Level;
 
 /// Shows reports until their source ends, in a thread of its own: a terminal that is held must
-/// not hold the actors' supervision.
-pub(crate) fn show(mut reports: mpsc::Receiver<Report>, level: Level) -> std::io::Result<JoinHandle<()>> {
+/// not hold the actors' supervision. What it gives resolves once all have been shown.
+pub(crate) fn show(
+    mut reports: mpsc::Receiver<Report>,
+    level: Level,
+) -> std::io::Result<oneshot::Receiver<()>> {
+    let (done, shown) = oneshot::channel();
     std::thread::Builder::new().name("screen".to_owned()).spawn(move || {
         let mut screen = Screen { level, bar: None };
         while let Some(report) = reports.blocking_recv() {
@@ -23,7 +26,10 @@ pub(crate) fn show(mut reports: mpsc::Receiver<Report>, level: Level) -> std::io
         if let Some(bar) = screen.bar {
             bar.finish_and_clear();
         }
-    })
+        // Whoever no longer waits has given up on the terminal.
+        let _ = done.send(());
+    })?;
+    Ok(shown)
 }
 
 struct Screen {
