@@ -94,7 +94,9 @@ fn c2_a_function_is_found_by_every_name_it_has() {
             ("plain", "faults:await-signal"),
         ] {
             let found = match function {
-                "faults:typed" | "faults/faults:typed" => world.call::<String>(&[path], function, &typed).await.map(drop),
+                "faults:typed" | "faults/faults:typed" => {
+                    world.call::<String>(&[path], function, &typed).await.map(drop)
+                }
                 _ => {
                     let wrong: Result<i64, _> = world.call(&[path], function, &json!({})).await;
                     // Found, as it says what is missing.
@@ -116,10 +118,12 @@ fn c4_an_entry_may_name_single_functions() {
         let modules = ["faults:typed", "faults:count"];
         let _child = world.keep_with(&[], "child", &modules, &[], &[]).await.expect("it starts");
         assert_eq!(world.call(&["child"], "faults:count", &json!({})).await, Ok(1));
-        let refused = world.call::<u32>(&["child"], "faults:drops", &json!({})).await.expect_err("not enabled");
+        let refused =
+            world.call::<u32>(&["child"], "faults:drops", &json!({})).await.expect_err("not enabled");
         let refused: FunctionNotFound = refused.downcast().expect("its own kind");
         assert_eq!(refused.function, "drops");
-        let refused = world.call::<Value>(&["child"], "stage:whoami", &json!({})).await.expect_err("not enabled");
+        let refused =
+            world.call::<Value>(&["child"], "stage:whoami", &json!({})).await.expect_err("not enabled");
         let refused: ModuleNotExposed = refused.downcast().expect("its own kind");
         assert_eq!(refused.exposed, ["faults"]);
         assert_eq!(world.call(&["child"], "faults:count", &json!({})).await, Ok(2), "it goes on");
@@ -132,11 +136,13 @@ fn c5_the_namespace_self_is_the_runtime() {
     alone(async |place| {
         let world = World::new(place).await;
         let child = world.keep_with(&[], "child", &["faults:typed"], &[], &[]).await.expect("it starts");
-        let exposed: Vec<String> = world.call(&["child"], "self:describe", &json!({})).await.expect("it can tell");
+        let exposed: Vec<String> =
+            world.call(&["child"], "self:describe", &json!({})).await.expect("it can tell");
         assert_eq!(exposed, ["faults:typed"]);
         let unknown = world.call::<Value>(&["child"], "self:destroy", &json!({})).await.expect_err("unknown");
         assert!(unknown.is::<FunctionNotFound>(), "{unknown}");
-        let extra = world.call::<Value>(&["child"], "self:cancel", &json!({"x": 1})).await.expect_err("extra");
+        let extra =
+            world.call::<Value>(&["child"], "self:cancel", &json!({"x": 1})).await.expect_err("extra");
         assert!(extra.is::<BadArguments>(), "{extra}");
         let taken = world.keep_with(&[], "other", &["self"], &[], &[]).await.expect_err("the name is taken");
         assert!(taken.is::<SpawnFailed>(), "{taken}");

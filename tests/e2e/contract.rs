@@ -45,7 +45,8 @@ fn rows() -> Vec<(String, String)> {
     };
     let rows = page.lines().filter_map(cells).filter(|(clause, _)| is_clause(clause));
     let each = rows.flat_map(|(clause, tests)| {
-        let tests: Vec<String> = tests.split([',', ' ']).filter(|test| !test.is_empty()).map(str::to_owned).collect();
+        let tests: Vec<String> =
+            tests.split([',', ' ']).filter(|test| !test.is_empty()).map(str::to_owned).collect();
         tests.into_iter().map(move |test| (clause.clone(), test))
     });
     each.collect()
@@ -68,7 +69,8 @@ fn every_test_that_the_page_names_exists() {
     for folder in SOURCES {
         sources(repository().join(folder), &mut text);
     }
-    let missing: Vec<_> = rows().into_iter().filter(|(_, test)| !text.contains(&format!("fn {test}("))).collect();
+    let missing: Vec<_> =
+        rows().into_iter().filter(|(_, test)| !text.contains(&format!("fn {test}("))).collect();
     assert!(missing.is_empty(), "docs/semantics.md names tests that do not exist: {missing:?}");
 }
 

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use greenroom::{RemoteError, payload};
-use greenroom_tests::kind::{BadArguments, EncodeError, FunctionNotFound, InstanceLost, ModuleNotExposed, Trap};
+use greenroom_tests::kind::{
+    BadArguments, EncodeError, FunctionNotFound, InstanceLost, ModuleNotExposed, Trap,
+};
 use greenroom_tests::{Command, World, alone};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -120,7 +122,11 @@ fn c10_downcast_gives_back_the_original_at_the_root() {
             let done = command.finish(Duration::from_secs(20));
             assert_eq!(done.code, Some(0), "{kind}: {}", done.stderr);
             assert!(done.stdout.starts_with(report), "{kind}: {}", done.stdout);
-            assert!(done.stdout.contains("boxed as RemoteActorError, came by leaf > middle"), "{kind}: {}", done.stdout);
+            assert!(
+                done.stdout.contains("boxed as RemoteActorError, came by leaf > middle"),
+                "{kind}: {}",
+                done.stdout
+            );
         }
     });
 }
@@ -153,15 +159,26 @@ fn c12_a_trap_ends_its_instance_and_not_its_process() {
         let world = World::new(place).await;
         fn trap(function: &'static str, trace: &'static str, value: fn(&RemoteError) -> bool) -> Case {
             let kwargs = if function == "faults:divide" { json!({"by": 0}) } else { json!({}) };
-            Case { function, kwargs, src_type: "trap", says: ["wasm trap: ", trace], costs_instance: true, value }
+            Case {
+                function,
+                kwargs,
+                src_type: "trap",
+                says: ["wasm trap: ", trace],
+                costs_instance: true,
+                value,
+            }
         }
         let cases = vec![
             trap("faults:oob", "faults::oob", |error| is_trap(error, "out of bounds memory access")),
             trap("faults:unreachable", "faults::unreachable", |error| is_trap(error, "unreachable")),
             trap("faults:divide", "faults::divide", |error| is_trap(error, "integer divide by zero")),
-            trap("faults:call_stack_overflow", "overflow_call_stack", |error| is_trap(error, "call stack exhausted")),
+            trap("faults:call_stack_overflow", "overflow_call_stack", |error| {
+                is_trap(error, "call stack exhausted")
+            }),
             // A guest keeps part of its stack in its memory: beyond that there is none.
-            trap("faults:stack_overflow", "overflow_stack", |error| is_trap(error, "out of bounds memory access")),
+            trap("faults:stack_overflow", "overflow_stack", |error| {
+                is_trap(error, "out of bounds memory access")
+            }),
             trap("faults:oom", "in ", |error| is_trap(error, "unreachable")),
         ];
         fail_in_leaf(&world, cases).await;
@@ -216,11 +233,16 @@ fn c4_what_is_not_enabled_or_not_there_is_named() {
                 function: "middle:relay",
                 kwargs: json!({}),
                 src_type: "ModuleNotExposed",
-                says: ["module `middle` is not enabled in actor `leaf`, which exposes `faults` and `stage`", ""],
+                says: [
+                    "module `middle` is not enabled in actor `leaf`, which exposes `faults` and `stage`",
+                    "",
+                ],
                 costs_instance: false,
                 value: |error| {
                     error.downcast::<ModuleNotExposed>().is_some_and(|error| {
-                        error.module == "middle" && error.actor.name == "leaf" && error.exposed == names(["faults", "stage"])
+                        error.module == "middle"
+                            && error.actor.name == "leaf"
+                            && error.exposed == names(["faults", "stage"])
                     })
                 },
             },
@@ -231,7 +253,9 @@ fn c4_what_is_not_enabled_or_not_there_is_named() {
                 says: ["module `faults` has no callable function `ecco`; did you mean `echo`", ""],
                 costs_instance: false,
                 value: |error| {
-                    error.downcast::<FunctionNotFound>().is_some_and(|error| error.near.first().is_some_and(|name| name == "echo"))
+                    error
+                        .downcast::<FunctionNotFound>()
+                        .is_some_and(|error| error.near.first().is_some_and(|name| name == "echo"))
                 },
             },
         ];
@@ -250,7 +274,11 @@ fn c7_a_result_that_cannot_be_encoded_fails_its_call_only() {
             src_type: "EncodeError",
             says: ["this value cannot be encoded", ""],
             costs_instance: false,
-            value: |error| error.downcast::<EncodeError>().is_some_and(|error| error.reason.contains("cannot be encoded")),
+            value: |error| {
+                error
+                    .downcast::<EncodeError>()
+                    .is_some_and(|error| error.reason.contains("cannot be encoded"))
+            },
         };
         fail_in_leaf(&world, vec![case]).await;
         world.end().await;

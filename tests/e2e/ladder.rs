@@ -60,7 +60,8 @@ fn b8_a_cancelled_call_that_spins_costs_its_instance_and_not_its_actor() {
         let spinning = world.call::<()>(&["leaf"], "faults:spin", &json!({}));
         world.call::<serde_json::Value>(&["leaf"], "stage:whoami", &json!({})).await.expect("it answers");
         drop(spinning);
-        let answer = tokio::time::timeout(LADDER, world.call::<u32>(&["leaf"], "faults:count", &json!({}))).await;
+        let answer =
+            tokio::time::timeout(LADDER, world.call::<u32>(&["leaf"], "faults:count", &json!({}))).await;
         // Either it waits for the fresh instance, or it is lost with the old one.
         let answer = answer.expect("the instance is given up in time");
         if answer.is_err() {
@@ -122,9 +123,8 @@ fn b8_every_rung_is_in_the_trace_log() {
         command.signal(Signal::INT);
         let done = command.finish(Duration::from_secs(5));
         assert_eq!(done.code, Some(130), "{}", done.stderr);
-        let trace = |words: &[&str]| {
-            done.stderr.lines().any(|line| words.iter().all(|word| line.contains(word)))
-        };
+        let trace =
+            |words: &[&str]| done.stderr.lines().any(|line| words.iter().all(|word| line.contains(word)));
         assert!(trace(&["leaf", "asked to end"]), "{}", done.stderr);
         assert!(trace(&["leaf", "ordered to exit"]), "{}", done.stderr);
         assert!(trace(&["leaf", "killed", "after"]), "{}", done.stderr);

@@ -112,7 +112,8 @@ fn b4_a_result_is_the_same_each_time() {
         assert_eq!(results, vec![Ok(4); 3], "twice while the nursery is open, once after");
         let results: Vec<Result<u64, RemoteError>> =
             world.call(&[], "stage:results", &json!({"fail": true})).await.expect("they come");
-        let errors: Vec<RemoteError> = results.into_iter().map(|result| result.expect_err("it failed")).collect();
+        let errors: Vec<RemoteError> =
+            results.into_iter().map(|result| result.expect_err("it failed")).collect();
         assert_eq!(errors.len(), 3);
         assert!(errors.iter().all(|error| *error == errors[0]), "{errors:?}");
         assert_eq!(code(&errors[0]), 4);
@@ -126,8 +127,12 @@ fn b4_the_operator_waits_for_results_too() {
         let world = World::new(place).await;
         let kwargs = payload::encode(&json!({"ms": 3})).expect("it can be encoded");
         let function = "faults:sleep_ms".to_owned();
-        let spec =
-            SpawnSpec { name: "shot".into(), modules: vec!["faults".into()], dirs: Vec::new(), env: Vec::new() };
+        let spec = SpawnSpec {
+            name: "shot".into(),
+            modules: vec!["faults".into()],
+            dirs: Vec::new(),
+            env: Vec::new(),
+        };
         let shot = OneShot { function, kwargs: kwargs.into() };
         let shot = world.host().nursery().start(spec, Some(shot)).await.expect("it starts");
         for _ in 0..2 {
@@ -144,7 +149,8 @@ fn b4_the_operator_waits_for_results_too() {
 fn b4_a_daemon_has_no_result() {
     alone(async |place| {
         let world = World::new(place).await;
-        let error = world.call::<u64>(&[], "stage:daemon_result", &json!({})).await.expect_err("there is none");
+        let error =
+            world.call::<u64>(&[], "stage:daemon_result", &json!({})).await.expect_err("there is none");
         let none: NoResult = error.downcast().expect("its own kind");
         assert_eq!(none.actor.name, "daemon");
         world.end().await;
@@ -207,7 +213,8 @@ fn b5_dropping_a_nursery_cancels_it() {
 fn b6_one_failure_cancels_the_rest_and_is_raised_alone() {
     alone(async |place| {
         let world = World::new(place).await;
-        let error = scope(&world, 1, &json!(["Hold", {"Error": 5}]), true, "Join").await.expect_err("one failed");
+        let error =
+            scope(&world, 1, &json!(["Hold", {"Error": 5}]), true, "Join").await.expect_err("one failed");
         assert_eq!(code(&error), 5);
         assert_eq!(children(&world), [""; 0]);
         let error = scope(&world, 1, &json!(["Panic"]), true, "Join").await.expect_err("one panicked");
@@ -294,7 +301,8 @@ fn b6_nested_failures_keep_their_level() {
         let error = scope(&world, 0, &shots, false, "Join").await.expect_err("all failed");
         let NurseryError { errors } = error.downcast().unwrap_or_else(|| panic!("two failed: {error}"));
         assert_eq!(errors.len(), 2, "{error}");
-        let NurseryError { errors: inner } = errors[0].downcast().unwrap_or_else(|| panic!("three failed: {error}"));
+        let NurseryError { errors: inner } =
+            errors[0].downcast().unwrap_or_else(|| panic!("three failed: {error}"));
         let mut codes: Vec<u32> = inner.iter().map(code).collect();
         codes.sort_unstable();
         assert_eq!((codes, code(&errors[1])), (vec![0, 1, 2], 6), "in order, and nested by level");
@@ -306,7 +314,8 @@ fn b6_nested_failures_keep_their_level() {
 fn b6_a_nested_nursery_stands_as_one_error() {
     alone(async |place| {
         let world = World::new(place).await;
-        let error = scope(&world, 0, &json!([{"Scope": [0, 3]}]), true, "Join").await.expect_err("all failed");
+        let error =
+            scope(&world, 0, &json!([{"Scope": [0, 3]}]), true, "Join").await.expect_err("all failed");
         // One child failed, with an error that holds three.
         let NurseryError { errors } = error.downcast().unwrap_or_else(|| panic!("three failed: {error}"));
         let mut codes: Vec<u32> = errors.iter().map(code).collect();

@@ -46,7 +46,8 @@ fn a1_squares_runs_one_process_for_each_actor_and_leaves_none() {
         let values: Vec<String> = (1..=16).map(|n| n.to_string()).collect();
         let vals = format!("vals=[{}]", values.join(","));
         let leaves = (0..4).map(|n| format!("supervisor/leaf_{n}"));
-        let expected: Vec<String> = ["".to_owned(), "supervisor".to_owned()].into_iter().chain(leaves).collect();
+        let expected: Vec<String> =
+            ["".to_owned(), "supervisor".to_owned()].into_iter().chain(leaves).collect();
         // All are there together for a few milliseconds only, which a busy machine may let pass
         // between two looks. What is seen is right every time.
         let mut complete = false;
@@ -132,7 +133,25 @@ fn a1_a_second_signal_kills_at_once() {
         let done = command.finish(LONG);
         assert_eq!(done.code, Some(130), "{}", done.stderr);
         assert!(began.elapsed() < Duration::from_millis(400), "{:?}", began.elapsed());
-        until_now("all are gone", Duration::from_secs(1), || greenroom_tests::actors(&tree).is_empty().then_some(()));
+        until_now("all are gone", Duration::from_secs(1), || {
+            greenroom_tests::actors(&tree).is_empty().then_some(())
+        });
+    });
+}
+
+#[test]
+fn a1_a_pipe_that_nobody_reads_does_not_hold_up_the_end() {
+    alone(async |place| {
+        for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+            let command = Command::run_unread(place, "faults", &["function=flood"]);
+            let tree = command.tree().to_owned();
+            command.signal(signal);
+            let done = command.finish(Duration::from_secs(4));
+            assert_eq!(done.code, Some(code));
+            assert!(actors(&tree).is_empty());
+        }
+        let command = Command::run_unread(place, "faults", &["function=flood", "--timeout", "2s"]);
+        assert_eq!(command.finish(Duration::from_secs(8)).code, Some(124));
     });
 }
 
@@ -143,7 +162,11 @@ fn a1_a_timeout_ends_gracefully_with_124() {
         await_leaf(&command);
         let done = command.finish(LONG);
         assert_eq!(done.code, Some(124), "{}", done.stderr);
-        assert!(done.stderr.contains("error: not done within 1s; every actor was ended\n"), "{}", done.stderr);
+        assert!(
+            done.stderr.contains("error: not done within 1s; every actor was ended\n"),
+            "{}",
+            done.stderr
+        );
         let ends: Vec<&str> = done.stderr.lines().filter(|line| line.contains(": gone ")).collect();
         assert!(ends.len() == 3 && ends.iter().all(|line| line.contains("exit status 0")), "{ends:?}");
     });

@@ -40,8 +40,10 @@ fn b10_a_child_may_get_less() {
     alone(async |place| {
         let world = world(place).await;
         let (modules, dirs) = (["stage"], [("/read/inner", false), ("/write", false)]);
-        let _child = world.keep_with(&[], "child", &modules, &dirs, &[("MOOD", "calm")]).await.expect("it starts");
-        let read = |path: &'static str| world.call::<String>(&["child"], "stage:read", &json!({"path": path}));
+        let _child =
+            world.keep_with(&[], "child", &modules, &dirs, &[("MOOD", "calm")]).await.expect("it starts");
+        let read =
+            |path: &'static str| world.call::<String>(&["child"], "stage:read", &json!({"path": path}));
         assert_eq!(read("/read/inner/file").await, Ok("text".to_owned()));
         read("/read/inner/../../write/inner/file").await.expect_err("no way leads out");
         let write = json!({"path": "/write/new", "text": "x"});
@@ -69,8 +71,12 @@ fn b10_asking_for_more_is_denied_naming_the_right() {
         }
         assert_eq!(world.processes().len(), 1, "nothing was started");
         // Nor may a child pass on what it was not given.
-        let _child = world.keep_with(&[], "child", &["stage"], &[("/write", false)], &[]).await.expect("it starts");
-        let denied = world.keep_with(&["child"], "leaf", &["stage"], &[("/write", true)], &[]).await.expect_err("denied");
+        let _child =
+            world.keep_with(&[], "child", &["stage"], &[("/write", false)], &[]).await.expect("it starts");
+        let denied = world
+            .keep_with(&["child"], "leaf", &["stage"], &[("/write", true)], &[])
+            .await
+            .expect_err("denied");
         assert!(denied.is::<PermissionDenied>(), "{denied}");
         assert_eq!(denied.src_actor.map(|actor| actor.name).as_deref(), Some("child"));
         world.end().await;

@@ -87,8 +87,12 @@ fn b2_a_module_that_does_not_exist_is_named_and_leaves_no_process() {
         let error = world.keep_with(&[], "child", &["fualts"], &[], &[]).await.expect_err("no such module");
         let SpawnFailed { name, reason, exit, .. } = failed(&error);
         assert_eq!((name.as_str(), exit), ("child", None), "no process was started");
-        assert!(reason.contains("`fualts`") && reason.contains("known here: ") && reason.contains("`faults`"), "{reason}");
-        let error = world.keep_with(&[], "child", &["faults:ecco"], &[], &[]).await.expect_err("no such function");
+        assert!(
+            reason.contains("`fualts`") && reason.contains("known here: ") && reason.contains("`faults`"),
+            "{reason}"
+        );
+        let error =
+            world.keep_with(&[], "child", &["faults:ecco"], &[], &[]).await.expect_err("no such function");
         assert!(failed(&error).reason.contains("`ecco`"), "{error}");
         assert_eq!(world.processes().len(), 1);
         world.end().await;
@@ -112,7 +116,10 @@ fn b2_a_start_function_that_traps_is_told_with_its_exit() {
         let world = World::with(place, Options { components, ..Options::default() }).await;
         let error = world.keep_with(&[], "child", &["trapping"], &[], &[]).await.expect_err("it traps");
         let SpawnFailed { reason, exit, .. } = failed(&error);
-        assert!(reason.contains("module `trapping` cannot be started") && reason.contains("unreachable"), "{reason}");
+        assert!(
+            reason.contains("module `trapping` cannot be started") && reason.contains("unreachable"),
+            "{reason}"
+        );
         assert!(exit.is_some(), "there was a process, which is gone");
         assert_eq!(world.processes().len(), 1);
         world.end().await;
@@ -146,7 +153,8 @@ fn b2_a_start_that_is_cancelled_is_over_at_once() {
         let starting = world.call::<()>(&[], "stage:keep", &keep);
         until("its process is there", SOON, async || (world.processes().len() == 2).then_some(())).await;
         drop(starting);
-        until("it is gone", Duration::from_secs(2), async || (world.processes().len() == 1).then_some(())).await;
+        until("it is gone", Duration::from_secs(2), async || (world.processes().len() == 1).then_some(()))
+            .await;
         world.end().await;
     });
 }

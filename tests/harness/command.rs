@@ -44,16 +44,44 @@ impl Command {
         std::os::unix::fs::symlink(guest(name), &module).expect("a link to the guest");
         let file = |kind: &str| place.folder().join(format!("{tree}.{kind}"));
         let (stdout, stderr) = (file("out"), file("err"));
-        let child = std::process::Command::new(program())
+        let complaints = File::create(&stderr).expect("a file for its complaints");
+        let child = Self::spawn(&module, arguments, &stdout, complaints.into());
+        Self { child, tree, stdout, stderr }
+    }
+
+    /// As [`Command::run`], with a pipe for its complaints that nobody reads. Waits until the
+    /// pipe takes no more.
+    ///
+    /// # Panics
+    /// If it does not complain enough.
+    pub fn run_unread(place: &Place, name: &str, arguments: &[&str]) -> Self {
+        let tree = place.tree();
+        let module = place.folder().join(format!("{tree}.wasm"));
+        std::os::unix::fs::symlink(guest(name), &module).expect("a link to the guest");
+        let file = |kind: &str| place.folder().join(format!("{tree}.{kind}"));
+        let (stdout, stderr) = (file("out"), file("err"));
+        let child = Self::spawn(&module, arguments, &stdout, Stdio::piped());
+        let pipe = child.stderr.as_ref().expect("it was asked for");
+        let size = rustix::pipe::fcntl_getpipe_size(pipe).expect("a pipe has a size");
+        let size = u64::try_from(size).expect("no less than nothing");
+        until_now("the pipe takes no more", Duration::from_secs(30), || {
+            let waiting = rustix::io::ioctl_fionread(pipe).expect("a pipe tells what waits in it");
+            // The last page is not filled by lines that do not fit.
+            (waiting + 4096 > size).then_some(())
+        });
+        Self { child, tree, stdout, stderr }
+    }
+
+    fn spawn(module: &Path, arguments: &[&str], stdout: &Path, stderr: Stdio) -> Child {
+        std::process::Command::new(program())
             .arg("run")
-            .arg(&module)
+            .arg(module)
             .args(arguments)
             .stdin(Stdio::null())
-            .stdout(File::create(&stdout).expect("a file for its output"))
-            .stderr(File::create(&stderr).expect("a file for its complaints"))
+            .stdout(File::create(stdout).expect("a file for its output"))
+            .stderr(stderr)
             .spawn()
-            .expect("the program starts");
-        Self { child, tree, stdout, stderr }
+            .expect("the program starts")
     }
 
     /// The name of its tree, and of its root actor.
@@ -64,7 +92,8 @@ impl Command {
     /// Its actors that are there now, by the path below the root's name (`""` for the root).
     pub fn actors(&self) -> Vec<(String, i32)> {
         let root = format!("{0}/{0}", self.tree);
-        let below = |place: String| place.strip_prefix(&root).map(|path| path.trim_start_matches('/').to_owned());
+        let below =
+            |place: String| place.strip_prefix(&root).map(|path| path.trim_start_matches('/').to_owned());
         actors(&root).into_iter().filter_map(|(place, pid)| Some((below(place)?, pid))).collect()
     }
 

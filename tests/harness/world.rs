@@ -15,8 +15,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use greenroom::{
-    ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Limits, Portal, RemoteError, Report, Setup,
-    SpawnSpec, payload,
+    ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Limits, Portal, RemoteError, Report,
+    Setup, SpawnSpec, payload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -89,7 +89,11 @@ impl World {
     pub async fn with(place: &Place, options: Options) -> Self {
         let (dirs, env) = (options.dirs.clone(), options.env.clone());
         let mut world = Self::empty(place, options);
-        let dirs = dirs.into_iter().map(|(_, guest, writable)| DirGrant { source: guest.clone(), target: guest, writable });
+        let dirs = dirs.into_iter().map(|(_, guest, writable)| DirGrant {
+            source: guest.clone(),
+            target: guest,
+            writable,
+        });
         let spec = SpawnSpec {
             name: ROOT.to_owned(),
             modules: vec!["faults/faults".to_owned(), "faults/stage".to_owned()],
@@ -113,7 +117,8 @@ impl World {
             catalogue.add(&cache, &engine, &name, &file).expect("a component");
         }
         let grants = options.dirs.iter();
-        let grants = grants.map(|(host, guest, writable)| Grant::open(host, guest, *writable).expect("a folder"));
+        let grants =
+            grants.map(|(host, guest, writable)| Grant::open(host, guest, *writable).expect("a folder"));
         let tree = place.tree();
         let setup = Setup {
             tree: tree.clone(),

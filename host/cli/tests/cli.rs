@@ -73,8 +73,14 @@ fn a1_a_mistake_is_told_in_one_line_with_status_2() {
         (&["run", squares, "leafs=1"], "`main` has no argument `leafs`"),
         (&["run", squares, "leaves=1", "leaves=2"], "argument `leaves` is given twice"),
         (&["run", squares, "vals=[1]", "leaves=1", "--dir", "absent"], "cannot open folder `absent`: "),
-        (&["run", squares, "vals=[1]", "leaves=1", "--dir", ".::relative"], "guest path `relative` must be absolute"),
-        (&["run", squares, "vals=[1]", "leaves=1", "--dir", ".::/a/../b"], "guest path `/a/../b` must be absolute"),
+        (
+            &["run", squares, "vals=[1]", "leaves=1", "--dir", ".::relative"],
+            "guest path `relative` must be absolute",
+        ),
+        (
+            &["run", squares, "vals=[1]", "leaves=1", "--dir", ".::/a/../b"],
+            "guest path `/a/../b` must be absolute",
+        ),
         (&["run", squares, "vals=[1]", "leaves=1", "--env", "GREENROOM_ABSENT"], "there is no such variable"),
         (&["inspect", "core.wasm"], "`core.wasm` is a core WebAssembly module, not a component"),
     ];
@@ -95,10 +101,19 @@ fn a1_a_mistake_in_the_command_line_is_told_with_status_2() {
     let cases: &[(&[&str], &str)] = &[
         (&["run", "--nonsense", "x.wasm"], "error: unexpected argument '--nonsense' found"),
         (&["walk"], "error: unrecognized subcommand 'walk'"),
-        (&["run", "x.wasm", "no-pair"], "error: invalid value 'no-pair' for '[KEY=VALUE]...': write it as KEY=VALUE"),
+        (
+            &["run", "x.wasm", "no-pair"],
+            "error: invalid value 'no-pair' for '[KEY=VALUE]...': write it as KEY=VALUE",
+        ),
         (&["run", "x.wasm", "=1"], "error: invalid value '=1' for '[KEY=VALUE]...': write it as KEY=VALUE"),
-        (&["run", "x.wasm", "--dir", "::/data"], "error: invalid value '::/data' for '--dir <HOST[::GUEST][:ro]>': the host's folder is missing"),
-        (&["run", "x.wasm", "--dir", "/"], "error: invalid value '/' for '--dir <HOST[::GUEST][:ro]>': a folder without a name needs ::GUEST"),
+        (
+            &["run", "x.wasm", "--dir", "::/data"],
+            "error: invalid value '::/data' for '--dir <HOST[::GUEST][:ro]>': the host's folder is missing",
+        ),
+        (
+            &["run", "x.wasm", "--dir", "/"],
+            "error: invalid value '/' for '--dir <HOST[::GUEST][:ro]>': a folder without a name needs ::GUEST",
+        ),
         (&["run", "x.wasm", "--timeout", "soon"], "error: invalid value 'soon' for '--timeout <DURATION>'"),
         (&["run", "x.wasm", "--log", "loud"], "error: invalid value 'loud' for '--log <LEVEL>'"),
         (&["run"], "error: the following required arguments were not provided:"),

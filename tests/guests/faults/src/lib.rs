@@ -144,6 +144,14 @@ pub mod faults {
         stuck::flood_log(lines);
     }
 
+    /// Writes log lines for ever, yielding now and then.
+    pub async fn flood() {
+        loop {
+            stuck::flood_log(100);
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Waits for ever, counted under the key for as long as it does.
     pub async fn hold(key: String) {
         let _held = residency::Held::new(key);
@@ -204,7 +212,8 @@ pub mod stage {
     ) -> Result<(), Fault> {
         let mut options = SpawnOptions::new();
         for (path, writable) in dirs.unwrap_or_default() {
-            options = options.dir(if writable { DirGrant::writable(path) } else { DirGrant::read_only(path) });
+            options =
+                options.dir(if writable { DirGrant::writable(path) } else { DirGrant::read_only(path) });
         }
         for (name, value) in env.unwrap_or_default() {
             options = options.env(name, value);
