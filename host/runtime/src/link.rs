@@ -10,7 +10,7 @@
 //! ```
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use greenroom_transport::Pipe;
 use greenroom_wire::{Config, ContextId, Event, Outcome, Role, Session};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Sleep;
+use tokio::time::{Sleep, timeout_at};
 
 use crate::actor::Actor;
 use crate::task::Task;
@@ -256,6 +256,8 @@ struct Driver {
 enum Broken {
     /// The peer closed it, or the kernel did.
     Ended,
+    /// The peer reads no more, but what it wrote before it closed is still to be read.
+    Unwritable,
     /// What came through it breaks the protocol.
     Violated(String),
     /// Both sides have said goodbye.
@@ -264,7 +266,11 @@ enum Broken {
 
 impl Driver {
     async fn run(mut self) {
-        let broken = std::future::poll_fn(|cx| self.poll(cx)).await;
+        let broken = poll_fn(|cx| self.poll(cx)).await;
+        let until = tokio::time::Instant::now() + self.actor.limits().obituary;
+        if let Broken::Unwritable = broken {
+            let _ = timeout_at(until, poll_fn(|cx| self.poll_rest(cx))).await;
+        }
         self.handle_events();
         let error = match broken {
             Broken::Violated(violation) => {
@@ -272,9 +278,10 @@ impl Driver {
                 RemoteError::of(&PeerMisbehaved { violation })
             }
             // Only a call that is still open is worth the wait for how the peer died.
-            Broken::Ended | Broken::Parted if self.calls.is_empty() => self.link.obituary(),
-            Broken::Ended | Broken::Parted => {
-                let _ = tokio::time::timeout(self.actor.limits().obituary, self.link.exited()).await;
+            Broken::Ended | Broken::Unwritable | Broken::Parted => {
+                if !self.calls.is_empty() {
+                    let _ = timeout_at(until, self.link.exited()).await;
+                }
                 self.link.obituary()
             }
         };
@@ -306,14 +313,7 @@ impl Driver {
             progress |= self.handle_events();
             match self.poll_output(cx) {
                 Ok(wrote) => progress |= wrote,
-                // What the peer wrote before it closed is still to be read.
-                Err(_) => loop {
-                    match self.poll_input(cx) {
-                        Ok(true) => {}
-                        Ok(false) => return Poll::Ready(Broken::Ended),
-                        Err(broken) => return Poll::Ready(broken),
-                    }
-                },
+                Err(broken) => return Poll::Ready(broken),
             }
             if self.session.is_closed() && self.output.is_empty() && !self.session.has_output() {
                 return Poll::Ready(Broken::Parted);
@@ -324,6 +324,19 @@ impl Driver {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Reads until the end of file.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.poll_input(cx) {
+                Ok(true) => {
+                    self.handle_events();
+                }
+                Ok(false) => return Poll::Pending,
+                Err(_) => return Poll::Ready(()),
+            }
+        }
     }
 
     fn handle_command(&mut self, command: Command) {
@@ -397,7 +410,7 @@ impl Driver {
                     wrote = true;
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Poll::Ready(_) => return Err(Broken::Ended),
+                Poll::Ready(_) => return Err(Broken::Unwritable),
             }
         }
     }

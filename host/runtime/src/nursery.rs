@@ -128,7 +128,7 @@ impl Nursery {
         self.verdict()
     }
 
-    /// As [`Nursery::cancel`], but leaves the failures for [`Nursery::take_unraised`].
+    /// As [`Nursery::cancel`], but leaves the failures for the task that opened the nursery to raise.
     pub async fn close(&self) {
         self.enter(Phase::Closed);
         self.all_gone().await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use greenroom_abi::RemoteError;
 use greenroom_abi::kind::{ActorDied, Exit, LimitExceeded, PeerMisbehaved};
-use greenroom_transport::{Attachment, Channel, Pipe, memory_channel, memory_pipe};
+use greenroom_transport::{Attachment, Channel, Pipe, memory_channel, memory_pipe, socket_pipe};
 use greenroom_wire::control::{self, Limits, SpawnSpec, ToActor, ToBroker};
 use greenroom_wire::{Config, Event, Role, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,7 +37,14 @@ async fn say(channel: &Channel, message: ToActor, attachments: Vec<Attachment>) 
 
 /// The child `leaf`, of which the test plays the pipe's other end and the process.
 async fn leaf(nursery: &Nursery, channel: &Channel) -> (Portal, Peer) {
-    let (near, far) = memory_pipe();
+    leaf_over(memory_pipe(), nursery, channel).await
+}
+
+async fn leaf_over(
+    (near, far): (Attachment, Attachment),
+    nursery: &Nursery,
+    channel: &Channel,
+) -> (Portal, Peer) {
     let answer = async {
         let ToBroker::Spawn { request, .. } = heard(channel).await else { panic!("a spawn") };
         say(channel, ToActor::Spawned { request, result: Ok(id("leaf")) }, vec![near]).await;
@@ -127,17 +134,19 @@ async fn a_call_open_at_a_graceful_exit_ends_as_the_actors_death() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_not_lost_to_a_write_that_fails() {
-    let (actor, channel) = operator();
-    let nursery = Nursery::open(&actor);
-    let (portal, mut peer) = leaf(&nursery, &channel).await;
-    let call = portal.call("leaf:last", Bytes::new());
-    // More than the link reads before it next looks at what it has to write.
-    let answer = Bytes::from(vec![0x41; 150 << 10]);
-    peer.answer(answer.clone()).await;
-    drop(peer);
-    let other = portal.call("leaf:more", Bytes::new());
-    assert_eq!(call.await, Ok(answer));
-    assert_eq!(died(&other.await), Some(Exit::Unknown));
+    for pipe in [memory_pipe(), socket_pipe().expect("a pair")] {
+        let (actor, channel) = operator();
+        let nursery = Nursery::open(&actor);
+        let (portal, mut peer) = leaf_over(pipe, &nursery, &channel).await;
+        let call = portal.call("leaf:last", Bytes::new());
+        // More than the link reads before it next looks at what it has to write.
+        let answer = Bytes::from(vec![0x41; 150 << 10]);
+        peer.answer(answer.clone()).await;
+        drop(peer);
+        let other = portal.call("leaf:more", Bytes::new());
+        assert!(call.await == Ok(answer), "the answer is lost");
+        assert_eq!(died(&other.await), Some(Exit::Unknown));
+    }
 }
 
 #[tokio::test(start_paused = true)]
