@@ -57,7 +57,9 @@ fn c13_a_large_payload_holds_up_neither_calls_nor_a_cancel() {
         let took = began.elapsed();
         assert_eq!(echoed.map(|echoed| echoed == bytes), Ok(true));
         assert!(calls > 3, "small calls got through meanwhile: {calls} in {took:?}");
-        assert!(slowest < QUICK, "the slowest of {calls} small calls took {slowest:?} of {took:?}");
+        // Where others are at work all takes longer alike: then a part of the whole is the measure.
+        let allowed = QUICK.max(took / 3);
+        assert!(slowest < allowed, "the slowest of {calls} small calls took {slowest:?} of {took:?}");
         assert!(held.is_none());
         until("the cancel got through", QUICK, async || {
             (world.call(&[], "stage:probe", &json!({"key": "beside"})).await == Ok(0)).then_some(())
