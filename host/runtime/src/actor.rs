@@ -326,6 +326,11 @@ impl Actor {
         self.links().iter().filter(|link| !link.is_closed()).count()
     }
 
+    /// How many handles to this actor there are: each task, link and nursery has one.
+    pub(crate) fn handles(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
     /// How much is remembered of peers, links and requests, whether still of use or not.
     pub(crate) fn memory(&self) -> usize {
         self.peers().len() + self.links().len() + self.0.port.open_requests()

@@ -271,7 +271,6 @@ impl Driver {
         if let Broken::Unwritable = broken {
             let _ = timeout_at(until, poll_fn(|cx| self.poll_rest(cx))).await;
         }
-        self.handle_events();
         let error = match broken {
             Broken::Violated(violation) => {
                 tracing::error!(peer = %self.link.peer(), violation, "the peer broke the protocol");
@@ -288,8 +287,6 @@ impl Driver {
         self.commands.close();
         self.session.handle_disconnect(&error);
         self.handle_events();
-        // Commands sent before the close: their callers learn of the death from the dropped reply.
-        while self.commands.try_recv().is_ok() {}
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
@@ -446,6 +443,7 @@ impl Driver {
                 Event::Opened | Event::Pong { .. } | Event::Closed { .. } => {}
             }
         }
+        debug_assert_eq!(self.calls.len(), self.contexts.len(), "every call has its context");
         handled
     }
 }

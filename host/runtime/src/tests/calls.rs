@@ -132,6 +132,17 @@ async fn a_dropped_call_cancels_its_task_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_task_that_has_ended_is_forgotten() {
+    let world = World::new(squares());
+    let leaf = world.daemon("leaf", &["math"]).await;
+    let before = world.actor(&leaf).handles();
+    for x in 0..100 {
+        assert_eq!(leaf.call("math:square", kwargs("x", x)).await, value(x * x));
+    }
+    assert_eq!(world.actor(&leaf).handles(), before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_is_dropped_at_once_never_runs_on() {
     let world = World::new(squares());
     let leaf = world.daemon("leaf", &["math"]).await;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use greenroom_abi::RemoteError;
-use greenroom_abi::kind::{ActorDied, Exit, LimitExceeded, PeerMisbehaved};
-use greenroom_transport::{Attachment, Channel, Pipe, memory_channel, memory_pipe, socket_pipe};
+use greenroom_abi::kind::{ActorDied, Exit, LimitExceeded, PeerMisbehaved, SpawnFailed};
+use greenroom_transport::{Attachment, Channel, Pipe, attach, memory_channel, memory_pipe, socket_pipe};
 use greenroom_wire::control::{self, Limits, SpawnSpec, ToActor, ToBroker};
 use greenroom_wire::{Config, Event, Role, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -219,4 +219,22 @@ async fn a_child_whose_pipe_is_missing_is_an_error() {
     let (started, ()) = tokio::join!(nursery.start(spec("leaf", &["leaf"]), None), answer);
     let error: Box<RemoteError> = started.expect_err("no pipe");
     assert!(error.message.contains("pipe"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_whose_pipe_cannot_be_used_is_ended() {
+    let (actor, channel) = operator();
+    let nursery = Nursery::open(&actor);
+    let no_pipe = attach(std::fs::File::open("/dev/null").expect("opens"));
+    let answer = async {
+        let ToBroker::Spawn { request, .. } = heard(&channel).await else { panic!("a spawn") };
+        say(&channel, ToActor::Spawned { request, result: Ok(id("leaf")) }, vec![no_pipe]).await;
+        let ToBroker::CancelActor { request, actor } = heard(&channel).await else { panic!("a cancel") };
+        say(&channel, ToActor::Ended { request, result: Ok(()) }, Vec::new()).await;
+        actor
+    };
+    let both = async { tokio::join!(nursery.start(spec("leaf", &["leaf"]), None), answer) };
+    let (started, ended) = tokio::time::timeout(Duration::from_secs(60), both).await.expect("is ended");
+    assert!(started.expect_err("no pipe").is::<SpawnFailed>());
+    assert_eq!(ended, "leaf");
 }

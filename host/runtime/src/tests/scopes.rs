@@ -97,6 +97,19 @@ async fn failures_nobody_was_told_of_are_raised_by_the_task() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_long_task_forgets_the_nurseries_it_is_done_with() {
+    let world = World::new(leaves().with("mid:main", |task, _| async move {
+        let before = task.actor().handles();
+        for _ in 0..100 {
+            task.open_nursery().join().await?;
+        }
+        value(task.actor().handles() - before)
+    }));
+    let mid = world.daemon("mid", &["mid"]).await;
+    assert_eq!(mid.call("mid:main", Bytes::new()).await, value(1), "the last one is not yet looked at");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_that_has_ended_can_open_nothing() {
     let kept: Arc<Mutex<Option<Task>>> = Arc::default();
     let keep = kept.clone();
