@@ -226,7 +226,7 @@ fn c8_the_destructors_of_a_cancelled_task_run() {
 }
 
 #[test]
-fn c8_a_caller_that_dies_takes_its_calls_along() {
+fn c8_a_task_that_ends_takes_its_calls_along() {
     alone(async |place| {
         let world = World::new(place).await;
         let middle = world.keep(&[], "middle").await;

@@ -82,7 +82,7 @@ impl RemoteError {
     }
 
     /// The original error value, if this error began as an `E`: a standard error of
-    /// [`kind`](crate::kind) or the type that the failing function returned.
+    /// [`kind`] or the type that the failing function returned.
     pub fn downcast<E: DeserializeOwned>(&self) -> Option<E> {
         if self.src_type != type_name::<E>() {
             return None;

@@ -47,6 +47,7 @@ fn frames(backtrace: &WasmBacktrace) -> String {
                 .first()
                 .and_then(|symbol| symbol.name().map(str::to_owned))
                 .or_else(|| frame.func_name().map(str::to_owned))
+                .map(|name| format!("{:#}", rustc_demangle::demangle(&name)))
                 .unwrap_or_else(|| format!("function {}", frame.func_index()));
             format!("in {name}{}", place.unwrap_or_default())
         })

@@ -11,6 +11,7 @@ use greenroom::{
     Cache, Catalogue, ComponentInfo, DirGrant, Engine, Grant, Host, Limits, Outcome, Setup, SpawnSpec,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::args::{Level, RunArgs};
 use crate::error::CliError;
@@ -31,7 +32,7 @@ enum Ended {
 }
 
 pub(crate) fn run(args: RunArgs) -> Result<(), CliError> {
-    log(args.log);
+    let _log = log(args.log);
     let name = module_name(&args.module)?;
     let (catalogue, info) = catalogue(&args, &name)?;
     let kwargs = values::kwargs(&args.kwargs, info.signature("", "main"))?;
@@ -193,10 +194,14 @@ fn status(kind: SignalKind) -> u8 {
     if kind == SignalKind::interrupt() { 130 } else { 143 }
 }
 
-fn log(level: Level) {
+/// Starts the host's own log; it ends with the value. Lines go through a queue, so that a
+/// terminal that is held does not hold the broker; when the queue is full they are dropped.
+fn log(level: Level) -> WorkerGuard {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colour);
+    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+    let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(colour);
     subscriber.with_env_filter(tracing_subscriber::EnvFilter::new(filter(level))).init();
+    guard
 }
 
 /// The host's own log: its crates at this level, others only when they fail.
