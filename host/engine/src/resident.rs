@@ -88,11 +88,16 @@ impl Instance {
     /// Runs until the instance is given up or traps; gives what calls in the queue end with.
     async fn live(
         &mut self,
-        stopped: oneshot::Receiver<()>,
+        mut stopped: oneshot::Receiver<()>,
         ready: oneshot::Sender<Result<(), RemoteError>>,
     ) -> RemoteError {
         let lost = RemoteError::of(&InstanceLost { module: self.blueprint.module.clone() });
-        let (mut store, functions) = match self.instantiate().await {
+        let made = tokio::select! {
+            biased;
+            _ = &mut stopped => return lost,
+            made = self.instantiate() => made,
+        };
+        let (mut store, functions) = match made {
             Ok(made) => made,
             Err(error) => {
                 let error = trap::describe(&error, None);
@@ -171,6 +176,8 @@ async fn serve(
     let mut numbers = 0..;
     loop {
         tokio::select! {
+            // A call that has ended makes room before another begins.
+            biased;
             Some(ended) = running.next(), if !running.is_empty() => {
                 let (number, returned): (u64, wasmtime::Result<Returned>) = ended;
                 let (outcome,) = returned?;
