@@ -33,6 +33,10 @@ use crate::tree::{Birth, Key, Record, Stage, Tree, obituary};
 /// The longest name an actor may have.
 const MAX_NAME_BYTES: usize = 128;
 
+/// The longest message of an error about a spawn, and the largest value of one: far below what a
+/// control packet holds.
+const MAX_MESSAGE_BYTES: usize = 16 * 1024;
+
 /// How long the last lines of a dead actor's output may take to arrive.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(50);
 
@@ -211,12 +215,12 @@ impl Loop {
     /// Starts a child, whose birth will be answered for later.
     fn spawn(&mut self, parent: Key, request: RequestId, spec: SpawnSpec) -> Result<(), RemoteError> {
         let failed = |reason: String| {
-            let name = spec.name.clone();
+            let name = spec.name.chars().take(MAX_NAME_BYTES).collect();
             RemoteError::of(&SpawnFailed { name, reason, exit: None, stderr: Vec::new() })
         };
-        if spec.name.is_empty() || spec.name.len() > MAX_NAME_BYTES || spec.name.chars().any(char::is_control)
-        {
-            let rule = format!("a name has 1 to {MAX_NAME_BYTES} bytes and no control characters");
+        let fits = (1..=MAX_NAME_BYTES).contains(&spec.name.len());
+        if !fits || spec.name.chars().any(|c| c.is_control() || c == '/') {
+            let rule = format!("a name has 1 to {MAX_NAME_BYTES} bytes, no `/` and no control characters");
             return Err(failed(rule));
         }
         let Some(record) = self.tree.get(parent) else { return Err(failed("its parent is gone".to_owned())) };
@@ -453,7 +457,8 @@ impl Loop {
         attachments: Vec<Attachment>,
     ) {
         if let Some(record) = self.tree.get(parent) {
-            record.tell(&ToActor::Spawned { request, result: result.map_err(Box::new) }, attachments);
+            let result = result.map_err(|error| Box::new(shortened(error)));
+            record.tell(&ToActor::Spawned { request, result }, attachments);
         }
     }
 
@@ -487,6 +492,8 @@ impl Loop {
                     Ok(Some(packet)) => packet,
                     // The end of the process follows, and with it the event that counts.
                     Ok(None) => return,
+                    // It left without reading everything; what it said is still to be read.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => continue,
                     Err(error) => break error.to_string(),
                 };
                 let report = match control::decode(&packet.bytes) {
@@ -533,8 +540,33 @@ impl Loop {
     }
 }
 
+/// An error that fits a packet: what a guest wrote may be long, and an error holds it twice.
+fn shortened(mut error: RemoteError) -> RemoteError {
+    if error.message.len() > MAX_MESSAGE_BYTES {
+        error.message.truncate(error.message.floor_char_boundary(MAX_MESSAGE_BYTES));
+        error.message.push_str(" … (shortened)");
+    }
+    error.value = error.value.filter(|value| value.len() <= MAX_MESSAGE_BYTES);
+    error
+}
+
 #[expect(unsafe_code, reason = "tokio makes the promise of I/O safety explicit")]
 fn readable(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` always gives the same open descriptor, and only `AsyncFd` holds it.
     unsafe { AsyncFd::register_with_interest(pidfd, tokio::io::Interest::READABLE) }.map_err(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_always_fits_a_packet() {
+        let long = "ä".repeat(200_000);
+        let failed = SpawnFailed { name: long.clone(), reason: long, exit: None, stderr: Vec::new() };
+        let error = shortened(RemoteError::of(&failed));
+        assert_eq!(error.src_type, "SpawnFailed");
+        let message = ToActor::Spawned { request: 1, result: Err(Box::new(error)) };
+        assert!(control::encode(&message).expect("encodes").len() < greenroom_transport::MAX_PACKET_BYTES);
+    }
 }

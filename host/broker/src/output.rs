@@ -21,6 +21,9 @@ const MAX_LINE_BYTES: usize = 8 * 1024;
 /// How many lines of standard error an obituary holds.
 const TAIL_LINES: usize = 16;
 
+/// How much of each line an obituary holds.
+const TAIL_LINE_CHARS: usize = 256;
+
 /// The last lines of an actor's standard error.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tail(Arc<Mutex<VecDeque<String>>>);
@@ -31,7 +34,7 @@ impl Tail {
         if lines.len() == TAIL_LINES {
             lines.pop_front();
         }
-        lines.push_back(line.to_owned());
+        lines.push_back(line.chars().take(TAIL_LINE_CHARS).collect());
     }
 
     /// The lines, oldest first.

@@ -27,7 +27,7 @@ pub fn run_actor() -> ExitCode {
         Ok(End::Ordered) => std::process::exit(ORDERED),
         Ok(End::BrokerGone) => std::process::exit(1),
         Err(error) => {
-            let _ = io::Write::write_all(&mut io::stderr(), format!("{error}\n").as_bytes());
+            let _ = io::Write::write_all(&mut io::stderr(), format!("error: {error}\n").as_bytes());
             ExitCode::FAILURE
         }
     }
@@ -40,7 +40,7 @@ fn live() -> io::Result<End> {
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let channel = channel_from_fd(control)?;
+        let channel = channel_from_fd(control).map_err(|_| by_hand())?;
         let Some((init, attachments)) = introduction(&channel).await? else { return Ok(End::BrokerGone) };
         serve(channel, init, attachments).await
     })
@@ -48,13 +48,15 @@ fn live() -> io::Result<End> {
 
 /// The broker's first message; none if it has nothing to say any more.
 async fn introduction(channel: &Channel) -> io::Result<Option<(Init, Vec<Attachment>)>> {
-    let Some(packet) = channel.receive().await? else { return Ok(None) };
+    let Some(packet) = channel.receive().await.map_err(|_| by_hand())? else { return Ok(None) };
     match control::decode(&packet.bytes) {
         Ok(ToActor::Init(init)) => Ok(Some((*init, packet.attachments))),
-        Ok(_) | Err(_) => Err(io::Error::other(
-            "an actor process is started by a broker, not by hand; see `greenroom run --help`",
-        )),
+        Ok(_) | Err(_) => Err(by_hand()),
     }
+}
+
+fn by_hand() -> io::Error {
+    io::Error::other("an actor process is started by a broker, not by hand; see `greenroom run --help`")
 }
 
 async fn serve(channel: Channel, init: Init, attachments: Vec<Attachment>) -> io::Result<End> {

@@ -11,11 +11,13 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use greenroom_abi::payload;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
@@ -24,6 +26,21 @@ use crate::inspect::{Chain, ComponentInfo};
 
 /// The largest component that is read: far above real ones (Python's interpreter is 18 MB).
 const MAX_COMPONENT_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The mode bits that let others write.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// The length of a SHA-256 digest.
+const DIGEST_BYTES: usize = 32;
+
+/// What lies beside the compiled code; in the file, the digest of these bytes follows them. The
+/// digests tell damage, such as a power cut's, not malice: against that stands the folder's owner.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    info: ComponentInfo,
+    /// The digest of the code.
+    code: Vec<u8>,
+}
 
 /// A component ready to be loaded by an actor.
 #[derive(Debug)]
@@ -101,14 +118,14 @@ impl Cache {
     /// As [`Cache::open_default`].
     pub fn open(path: &Path) -> Result<Self, LoadError> {
         let open = || -> io::Result<Dir> {
-            Dir::create_ambient_dir_all(path, ambient_authority())?;
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
             let dir = Dir::open_ambient_dir(path, ambient_authority())?;
             let stat = rustix::fs::fstat(&dir)?;
             if stat.st_uid != rustix::process::geteuid().as_raw() {
                 return Err(io::Error::other("it belongs to another user"));
             }
-            if stat.st_mode & 0o077 != 0 {
-                rustix::fs::chmodat(&dir, ".", rustix::fs::Mode::RWXU, rustix::fs::AtFlags::empty())?;
+            if stat.st_mode & OTHERS_WRITE != 0 {
+                return Err(io::Error::other("other users may write to it; remove it"));
             }
             Ok(dir)
         };
@@ -134,7 +151,9 @@ impl Cache {
         let info = ComponentInfo::of(engine, &component, &wasm).map_err(refused)?;
         let code = component.serialize().map_err(refused)?;
         let unwritable = |source| LoadError::Cache { path: self.path.clone(), source };
-        let described = payload::encode(&info).map_err(|e| unwritable(io::Error::other(e)))?;
+        let entry = Entry { info, code: Sha256::digest(&code).to_vec() };
+        let mut described = payload::encode(&entry).map_err(|e| unwritable(io::Error::other(e)))?;
+        described.extend(Sha256::digest(&described));
         self.write(&format!("{key}.code"), &code).map_err(unwritable)?;
         self.write(&format!("{key}.info"), &described).map_err(unwritable)?;
         self.find(&key).ok_or_else(|| unwritable(io::Error::other("what was written cannot be read")))
@@ -142,10 +161,37 @@ impl Cache {
 
     fn find(&self, key: &str) -> Option<Artifact> {
         let mut described = Vec::new();
-        self.dir.open(format!("{key}.info")).ok()?.read_to_end(&mut described).ok()?;
-        let info = payload::decode(&described).ok()?;
-        let code = self.dir.open(format!("{key}.code")).ok()?.into_std();
-        Some(Artifact { code, info })
+        self.open_ours(&format!("{key}.info")).ok()?.read_to_end(&mut described).ok()?;
+        let (entry, digest) = described.split_last_chunk::<DIGEST_BYTES>()?;
+        if Sha256::digest(entry).as_slice() != digest {
+            return None;
+        }
+        let Entry { info, code: digest } = payload::decode(entry).ok()?;
+        let mut code = self.open_ours(&format!("{key}.code")).ok()?;
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; 256 * 1024];
+        loop {
+            match code.read(&mut buffer).ok()? {
+                0 => break,
+                count => hasher.update(&buffer[..count]),
+            }
+        }
+        (hasher.finalize().as_slice() == digest).then_some(Artifact { code, info })
+    }
+
+    /// Opens a file that nobody but this user can have written, without waiting for a pipe.
+    fn open_ours(&self, name: &str) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits();
+        options.read(true).custom_flags(nonblocking.cast_signed());
+        let file = self.dir.open_with(name, &options)?.into_std();
+        let stat = rustix::fs::fstat(&file)?;
+        let ours = stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & OTHERS_WRITE == 0;
+        if ours && file.metadata()?.is_file() {
+            Ok(file)
+        } else {
+            Err(io::ErrorKind::PermissionDenied.into())
+        }
     }
 
     /// Writes a file whole, under its name only when it is complete.
@@ -168,10 +214,14 @@ impl Cache {
 
 fn read_component(path: &Path) -> Result<Vec<u8>, LoadError> {
     let unreadable = |source| LoadError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.is_dir() {
+    let kind = std::fs::metadata(path).map_err(unreadable)?;
+    if kind.is_dir() {
         return Err(unreadable(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder")));
     }
+    if !kind.is_file() {
+        return Err(unreadable(io::Error::other("it is not a regular file")));
+    }
+    let file = File::open(path).map_err(unreadable)?;
     let mut wasm = Vec::new();
     file.take(MAX_COMPONENT_BYTES + 1).read_to_end(&mut wasm).map_err(unreadable)?;
     if wasm.len() as u64 > MAX_COMPONENT_BYTES {
@@ -215,4 +265,75 @@ pub(crate) fn deserialize(engine: &Engine, code: &OwnedFd) -> wasmtime::Result<C
     // SAFETY: the descriptor comes from the broker, which opened it in a folder that only
     // `Cache` writes; nobody else can have made or changed the file.
     unsafe { Component::deserialize_file(&engine.wasmtime, path) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// The smallest component there is: a header and nothing in it.
+    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    fn setting() -> (tempfile::TempDir, Engine, PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let component = folder.path().join("empty.wasm");
+        fs::write(&component, EMPTY).expect("written");
+        (folder, Engine::new().expect("an engine"), component)
+    }
+
+    fn entries(cache: &Path, ending: &str) -> Vec<PathBuf> {
+        let all = fs::read_dir(cache).expect("a folder").map(|entry| entry.expect("an entry").path());
+        all.filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
+    }
+
+    #[test]
+    fn a_damaged_entry_is_made_again() {
+        let (folder, engine, component) = setting();
+        let path = folder.path().join("cache");
+        let cache = Cache::open(&path).expect("opens");
+        cache.load(&engine, &component).expect("compiles");
+        for ending in ["code", "info"] {
+            let entry = entries(&path, ending).pop().expect("an entry");
+            let whole = fs::read(&entry).expect("read");
+            let mut flipped = whole.clone();
+            flipped[whole.len() / 2] ^= 1;
+            for damaged in [&whole[..whole.len() - 1], &whole[..1], &[], &flipped] {
+                fs::write(&entry, damaged).expect("damaged");
+                cache.load(&engine, &component).expect("heals");
+                assert_eq!(fs::read(&entry).expect("read").len(), whole.len(), "{ending}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_others_can_write_is_not_trusted() {
+        let (folder, engine, component) = setting();
+        let path = folder.path().join("cache");
+        let cache = Cache::open(&path).expect("opens");
+        cache.load(&engine, &component).expect("compiles");
+        let entry = entries(&path, "code").pop().expect("an entry");
+        fs::set_permissions(&entry, fs::Permissions::from_mode(0o666)).expect("opened to all");
+        cache.load(&engine, &component).expect("made again");
+        assert_eq!(fs::metadata(&entry).expect("there").permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).expect("opened to all");
+        assert!(matches!(Cache::open(&path), Err(LoadError::Cache { .. })));
+    }
+
+    #[test]
+    fn each_wrong_file_is_told_apart() {
+        let (folder, engine, component) = setting();
+        let cache = Cache::open(&folder.path().join("cache")).expect("opens");
+        let refused = |path: &Path| cache.load(&engine, path).expect_err("refused");
+        assert!(matches!(refused(folder.path()), LoadError::Read { .. }));
+        assert!(matches!(refused(Path::new("/dev/null")), LoadError::Read { .. }));
+        fs::write(&component, b"\0asm\x01\0\0\0").expect("written");
+        assert!(matches!(refused(&component), LoadError::CoreModule { .. }));
+        fs::write(&component, b"text").expect("written");
+        assert!(matches!(refused(&component), LoadError::NotWasm { .. }));
+        fs::write(&component, [EMPTY, b"rubbish"].concat()).expect("written");
+        assert!(matches!(refused(&component), LoadError::Compile { .. }));
+    }
 }

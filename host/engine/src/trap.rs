@@ -25,6 +25,10 @@ pub(crate) fn describe(error: &wasmtime::Error, panic: Option<PanicNote>) -> Rem
         let trace = format!("at {}\n{trace}", panic.location);
         return RemoteError { trace, ..RemoteError::new(PANIC, panic.message) };
     }
+    if let Some(wasmtime_wasi::I32Exit(status)) = error.downcast_ref() {
+        let code = format!("the guest called exit with status {status}");
+        return RemoteError { trace, ..RemoteError::of(&Trap { code }) };
+    }
     let code = match error.downcast_ref::<wasmtime::Trap>() {
         Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
         None => error.root_cause().to_string(),

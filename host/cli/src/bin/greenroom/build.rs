@@ -9,6 +9,7 @@ use greenroom_toolchain::{Build, BuildError, detect};
 
 use crate::args::BuildArgs;
 use crate::error::CliError;
+use crate::values::write_line;
 
 pub(crate) fn build(args: &BuildArgs) -> Result<(), CliError> {
     let toolchain = detect().map_err(|error| CliError::input(error.to_string()))?;
@@ -22,7 +23,7 @@ pub(crate) fn build(args: &BuildArgs) -> Result<(), CliError> {
         _ => CliError::input(error.to_string()),
     })?;
     for built in built {
-        anstream::println!("{}", built.wasm.display());
+        write_line(&built.wasm.display().to_string())?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! they come from. Invariant: one line says what was wrong; a hint, if any, says what to do.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use greenroom::{GrantError, HostError, LoadError, RemoteError};
@@ -41,9 +42,11 @@ impl CliError {
     /// Prints it and gives the exit status.
     pub(crate) fn report(&self) -> ExitCode {
         let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
-        anstream::eprintln!("{style}error{style:#}: {}", self.message);
+        // Where even this cannot be written, the status still tells.
+        let mut stderr = anstream::stderr();
+        let _ = writeln!(stderr, "{style}error{style:#}: {}", plain(&self.message));
         if let Some(hint) = &self.hint {
-            anstream::eprintln!("  hint: {hint}");
+            let _ = writeln!(stderr, "  hint: {}", plain(hint));
         }
         ExitCode::from(self.status)
     }
@@ -77,6 +80,19 @@ impl From<&RemoteError> for CliError {
     fn from(error: &RemoteError) -> Self {
         Self::failed(describe(error))
     }
+}
+
+/// Text that may come from a guest, so that it can neither steer a terminal nor pass for a line of
+/// this program's own.
+fn plain(text: &str) -> String {
+    let harmless = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c };
+    let mut lines = text.split('\n').map(|line| line.chars().map(harmless).collect::<String>());
+    let mut shown = lines.next().unwrap_or_default();
+    for line in lines {
+        shown.push_str(if line.starts_with("  ") { "\n" } else { "\n  " });
+        shown.push_str(&line);
+    }
+    shown
 }
 
 fn describe(error: &RemoteError) -> String {

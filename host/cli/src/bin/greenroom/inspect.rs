@@ -9,6 +9,7 @@ use greenroom::{Cache, ComponentInfo, Engine, Export};
 
 use crate::args::InspectArgs;
 use crate::error::CliError;
+use crate::values::write_line;
 
 /// What each group of imports needs to be of use. The first match counts.
 const GRANTS: &[(&str, &str)] = &[
@@ -22,8 +23,7 @@ const GRANTS: &[(&str, &str)] = &[
 pub(crate) fn inspect(args: &InspectArgs) -> Result<(), CliError> {
     let engine = Engine::new().map_err(|error| CliError::ended(125, format!("no engine: {error}")))?;
     let artifact = Cache::open_default()?.load(&engine, &args.module)?;
-    anstream::print!("{}", describe(&artifact.info));
-    Ok(())
+    write_line(describe(&artifact.info).trim_end())
 }
 
 fn describe(info: &ComponentInfo) -> String {

@@ -34,6 +34,13 @@ enum Ended {
 pub(crate) fn run(args: RunArgs) -> Result<(), CliError> {
     let _log = log(args.log);
     let name = module_name(&args.module)?;
+    let others = args.modules.iter().map(|(module, _)| module.as_str());
+    refuse_twice("--module", others.chain([name.as_str()]))?;
+    refuse_twice("--dir", args.dirs.iter().map(|dir| dir.guest.as_str()))?;
+    refuse_twice(
+        "--env",
+        args.env.iter().map(|text| text.split_once('=').map_or(text.as_str(), |(key, _)| key)),
+    )?;
     let (catalogue, info) = catalogue(&args, &name)?;
     let kwargs = values::kwargs(&args.kwargs, info.signature("", "main"))?;
     let grants: Vec<Grant> = args
@@ -148,8 +155,22 @@ fn module_name(path: &Path) -> Result<String, CliError> {
     stem.ok_or_else(|| CliError::input(format!("`{}` is not a file", path.display())))
 }
 
+/// That no name is given twice: which of the two would count is anybody's guess.
+fn refuse_twice<'a>(option: &str, names: impl Iterator<Item = &'a str>) -> Result<(), CliError> {
+    let mut seen = std::collections::HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(CliError::input(format!("{option}: `{name}` is given twice")));
+        }
+    }
+    Ok(())
+}
+
 fn variable(text: &str) -> Result<(String, String), CliError> {
     match text.split_once('=') {
+        Some((key, _)) if key.is_empty() || key.chars().any(char::is_control) => Err(CliError::input(
+            format!("--env {text:?}: a variable's name has no control characters and is not empty"),
+        )),
         Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
         None => std::env::var(text)
             .map(|value| (text.to_owned(), value))
@@ -191,7 +212,7 @@ fn exit_on_signal() -> std::io::Result<()> {
 
 /// What a shell gives for a program that a signal ended.
 fn status(kind: SignalKind) -> u8 {
-    if kind == SignalKind::interrupt() { 130 } else { 143 }
+    u8::try_from(128 + kind.as_raw_value()).unwrap_or(u8::MAX)
 }
 
 /// Starts the host's own log; it ends with the value. Lines go through a queue, so that a

@@ -3,7 +3,7 @@
 //! Owns: reading `key=value` and printing results. Must not know: functions. Invariant: what is
 //! printed as JSON can be given back as an argument.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use base64::Engine as _;
 use ciborium::Value;
@@ -85,17 +85,26 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), CliError> {
         .map_err(|error| CliError::failed(format!("the result cannot be shown: {error}")))?;
     match value {
         Value::Null => {}
-        Value::Text(text) => anstream::println!("{}", text.trim_end_matches('\n')),
+        Value::Text(text) => write_line(text.trim_end_matches('\n'))?,
         other => {
             let json = to_json(other);
             let text = match std::io::stdout().is_terminal() {
                 true => serde_json::to_string_pretty(&json),
                 false => serde_json::to_string(&json),
             };
-            anstream::println!("{}", text.unwrap_or_default());
+            write_line(&text.unwrap_or_default())?;
         }
     }
     Ok(())
+}
+
+/// Writes a line to standard output.
+pub(crate) fn write_line(text: &str) -> Result<(), CliError> {
+    match writeln!(anstream::stdout(), "{text}") {
+        // Whoever reads no further has what it wanted.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| CliError::ended(125, format!("cannot write the output: {error}"))),
+    }
 }
 
 /// JSON's nearest word for a value: bytes become base64, other keys than text their JSON.
