@@ -216,6 +216,71 @@ kinds! {
         violation: String,
     } => |e, f| write!(f, "the peer broke the protocol: {}", e.violation);
 
+    /// The deadline of a call or context has passed; its task was cancelled.
+    DeadlineExceeded {
+        /// The function that was called.
+        function: String,
+        /// How long it was given, in milliseconds.
+        limit_ms: u64,
+    } => |e, f| write!(f, "`{}` did not end within the {} ms it was given", e.function, e.limit_ms);
+
+    /// A context was used against its order: the task returned without `started`, said it twice,
+    /// or was called without a dialog.
+    ContextProtocol {
+        /// The context's function.
+        function: String,
+        /// What was done.
+        reason: String,
+    } => |e, f| write!(f, "`{}`: {}", e.function, e.reason);
+
+    /// A value breaks the types that a context declares. It ends that context only.
+    MsgTypeError {
+        /// The context's function.
+        function: String,
+        /// Which part of the contract: `first value`, `message to the callee`, `message to the
+        /// caller` or `result`.
+        part: String,
+        /// The declared type.
+        expected: String,
+        /// Why the value is not one.
+        reason: String,
+    } => |e, f| write!(f, "`{}`: the {} is not of the declared type `{}`: {}", e.function, e.part, e.expected, e.reason);
+
+    /// The receiver of a stream is full, and the stream does not wait for it.
+    StreamOverrun {
+        /// How many messages the receiver holds at most.
+        capacity: u64,
+    } => |e, f| write!(f, "the receiver of the stream is full: it holds {} messages", e.capacity);
+
+    /// A receiver was too slow, and messages were dropped; it goes on with those that are left.
+    Lagged {
+        /// How many were lost, exactly.
+        lost: u64,
+    } => |e, f| write!(f, "too slow: {} messages were lost", e.lost);
+
+    /// Nothing can be sent any more: this direction of the stream is closed, or its context has
+    /// ended.
+    StreamClosed {
+        /// The context's function.
+        function: String,
+    } => |e, f| write!(f, "the stream of `{}` is closed", e.function);
+
+    /// A supervised child failed more often than its nursery lets it.
+    RestartIntensityExceeded {
+        /// The child that failed last.
+        child: String,
+        /// How many restarts are allowed.
+        restarts: u64,
+        /// Within how many milliseconds.
+        within_ms: u64,
+        /// The failures that led here, oldest first.
+        history: Vec<RemoteError>,
+    } => |e, f| {
+        write!(f, "`{}` failed again after {} restarts within {} ms", e.child, e.restarts, e.within_ms)?;
+        for error in &e.history { write!(f, "\n  - {}", error.to_string().replace('\n', "\n    "))?; }
+        Ok(())
+    };
+
     /// A WebAssembly trap ended the task.
     Trap as "trap" {
         /// wasmtime's name for it, such as `out of bounds memory access`.
