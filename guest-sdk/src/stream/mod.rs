@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::greenroom::portal::streams;
-use crate::boundary::{Asked, LocalFuture, StreamPort};
+use crate::boundary::{Asked, StreamPort};
 use crate::contract::{Dialog, Part};
 
 pub use hub::Subscription;
@@ -135,10 +135,6 @@ impl<S, R> MsgStream<S, R> {
     {
         self.receiver.subscribe_with(capacity)
     }
-
-    pub(crate) fn channel(&self) -> &Rc<Channel> {
-        self.sender.channel()
-    }
 }
 
 impl<S: Serialize, R> MsgStream<S, R> {
@@ -243,20 +239,6 @@ impl Channel {
     /// Decodes what was received, or is to be sent.
     fn decode<T: DeserializeOwned>(&self, part: Part, message: &[u8]) -> Asked<T> {
         self.dialog.decode(part, message).inspect_err(|_| self.hang_up())
-    }
-
-    /// Drops what has arrived. Gives the wait for more, or none if no more comes.
-    pub(crate) fn drain(&self) -> Asked<Option<LocalFuture<'static, ()>>> {
-        let port = self.port()?;
-        loop {
-            let batch = port.receive(u32::MAX)?;
-            if batch.ended {
-                return Ok(None);
-            }
-            if batch.messages.is_empty() && batch.lost == 0 {
-                return Ok(Some(port.readable()));
-            }
-        }
     }
 
     /// Ends both directions: the peer sees this one closed, and is not waited for.

@@ -35,10 +35,6 @@ impl<S> Sender<S> {
         }
     }
 
-    pub(super) fn channel(&self) -> &Rc<Channel> {
-        &self.channel
-    }
-
     async fn hand_over(&self, message: &[u8]) -> Result<(), RemoteError> {
         loop {
             let port = self.channel.port()?;
