@@ -49,6 +49,8 @@ mod convert;
 mod discovery;
 mod endpoint;
 mod fault;
+#[cfg(test)]
+mod kit;
 mod kwargs;
 mod logging;
 mod nursery;

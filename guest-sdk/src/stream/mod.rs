@@ -6,6 +6,8 @@
 mod hub;
 mod receiver;
 mod sender;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -171,12 +173,12 @@ impl<S: Serialize, R> MsgStream<S, R> {
         self.sender.send_all(messages).await
     }
 
-    /// As [`Sender::forward`].
+    /// As [`Sender::send_from`].
     ///
     /// # Errors
     /// As [`Sender::send`].
-    pub async fn forward(&self, messages: impl Stream<Item = S>) -> Result<(), RemoteError> {
-        self.sender.forward(messages).await
+    pub async fn send_from(&self, messages: impl Stream<Item = S>) -> Result<(), RemoteError> {
+        self.sender.send_from(messages).await
     }
 }
 

@@ -3,6 +3,9 @@
 //! Owns: [`RemoteContext`], opening one, and the scope in which one is used. Must not know: the
 //! callee's side. Invariant: a scope ends only when the peer's task has ended.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
