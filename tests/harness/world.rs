@@ -96,7 +96,7 @@ impl World {
         });
         let spec = SpawnSpec {
             name: ROOT.to_owned(),
-            modules: vec!["faults/faults".to_owned(), "faults/stage".to_owned()],
+            modules: ["faults/faults", "faults/stage", "faults/talk"].map(str::to_owned).to_vec(),
             dirs: dirs.collect(),
             env,
         };
