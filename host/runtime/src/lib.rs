@@ -8,6 +8,8 @@ mod actor;
 mod cancel;
 mod dispatch;
 mod guest;
+mod introduce;
+mod join;
 mod link;
 mod namespace;
 mod nursery;
@@ -19,6 +21,7 @@ mod tests;
 
 pub use actor::{Actor, End, Identity, Outbox};
 pub use guest::{FunctionId, Guest, Idle};
+pub use join::join;
 pub use link::Call;
 pub use nursery::{Nursery, OneShot};
 pub use port::broker_gone;

@@ -42,13 +42,15 @@ const TURNS: usize = 16;
 /// How the peer's process ended, once the broker has said so.
 pub(crate) type ExitNotice = watch::Receiver<Option<Exit>>;
 
-/// Whether the peer at the other end started this actor.
+/// Which of the two at the ends of a link started the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// The peer owns this actor.
     Peer,
     /// This actor owns the peer.
     Us,
+    /// They were introduced to each other: neither may change the other's state.
+    Neither,
 }
 
 /// A handle to a link; clones are the same link.
@@ -82,6 +84,7 @@ enum Command {
         context: ContextId,
         outcome: Outcome,
     },
+    Retire,
     Close,
 }
 
@@ -114,6 +117,7 @@ impl Link {
             calls: HashMap::new(),
             contexts: HashMap::new(),
             tasks: HashMap::new(),
+            retiring: false,
             timer: Box::pin(tokio::time::sleep_until(now().into())),
             actor,
             link: link.clone(),
@@ -129,6 +133,11 @@ impl Link {
     /// Whether the peer owns this actor.
     pub(crate) fn owns_us(&self) -> bool {
         self.0.owner == Owner::Peer
+    }
+
+    /// Whether this actor owns the peer.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.0.owner == Owner::Us
     }
 
     /// Starts a call; it is under way before the first poll.
@@ -147,6 +156,11 @@ impl Link {
     pub(crate) fn finish(&self, context: ContextId, outcome: Outcome) {
         // On a dead link nobody waits for the answer.
         let _ = self.0.commands.send(Command::Finish { context, outcome });
+    }
+
+    /// Says goodbye once no context is open: nobody will start one any more.
+    pub(crate) fn retire(&self) {
+        let _ = self.0.commands.send(Command::Retire);
     }
 
     /// Says goodbye once everything is written.
@@ -247,6 +261,8 @@ struct Driver {
     calls: HashMap<ContextId, Waiting>,
     contexts: HashMap<u64, ContextId>,
     tasks: HashMap<ContextId, Task>,
+    /// Whether to leave once no context is open.
+    retiring: bool,
     timer: Pin<Box<Sleep>>,
     actor: Actor,
     link: Link,
@@ -308,6 +324,9 @@ impl Driver {
             }
             self.poll_timer(cx);
             progress |= self.handle_events();
+            if self.retiring && self.session.open_contexts() == 0 {
+                self.session.goodbye("nobody has a portal to the actor any more");
+            }
             match self.poll_output(cx) {
                 Ok(wrote) => progress |= wrote,
                 Err(broken) => return Poll::Ready(broken),
@@ -361,6 +380,7 @@ impl Driver {
                 self.tasks.remove(&context);
                 self.session.finish(context, outcome);
             }
+            Command::Retire => self.retiring = true,
             Command::Close => self.session.goodbye("the actor is leaving"),
         }
     }

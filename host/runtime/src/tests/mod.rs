@@ -7,6 +7,8 @@ mod calls;
 mod daemons;
 mod ends;
 mod failures;
+mod introductions;
+mod joins;
 mod kit;
 mod owners;
 mod races;
