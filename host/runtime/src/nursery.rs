@@ -23,6 +23,7 @@ use greenroom_wire::{Outcome, Role};
 use tokio::sync::{oneshot, watch};
 
 use crate::actor::Actor;
+use crate::context::CallOptions;
 use crate::link::{Link, Owner};
 use crate::portal::Portal;
 use crate::task::gather;
@@ -227,7 +228,7 @@ impl Nursery {
             Some(main) => {
                 let (result, receiver) = watch::channel(None);
                 let portal = Portal::new(self.0.actor.clone(), link.clone(), Some(receiver));
-                let call = link.call(&main.function, main.kwargs);
+                let call = link.call(&main.function, main.kwargs, CallOptions::default());
                 let _ = sender.send(Ok(portal));
                 self.watch_one_shot(&link, call, result, accepted).await;
             }
@@ -282,7 +283,7 @@ impl Nursery {
     async fn watch_one_shot(
         &self,
         link: &Link,
-        mut call: crate::link::Call,
+        mut call: crate::context::Call,
         result: watch::Sender<Option<Outcome>>,
         accepted: oneshot::Receiver<()>,
     ) {

@@ -10,7 +10,8 @@ use greenroom_wire::Outcome;
 use tokio::sync::watch;
 
 use crate::actor::Actor;
-use crate::link::{Call, Link};
+use crate::context::{Call, CallOptions, Context};
+use crate::link::Link;
 
 /// A live handle to another actor; clones lead to the same one.
 #[derive(Clone, Debug)]
@@ -32,7 +33,26 @@ impl Portal {
 
     /// Starts a fresh task in the peer. Dropping the call cancels it.
     pub fn call(&self, function: &str, kwargs: Bytes) -> Call {
-        self.link.call(function, kwargs)
+        self.call_with(function, kwargs, CallOptions::default())
+    }
+
+    /// As [`Portal::call`], with a deadline or on behalf of a task.
+    pub fn call_with(&self, function: &str, kwargs: Bytes, options: CallOptions<'_>) -> Call {
+        self.link.call(function, kwargs, options)
+    }
+
+    /// Starts a linked task in the peer; resolves once that has called `started`, with the value
+    /// it gave. The timeout is for the whole context. Dropping the future cancels the task.
+    ///
+    /// # Errors
+    /// What the task failed with; `ContextProtocol` if it returned without `started`.
+    pub fn open_context(
+        &self,
+        function: &str,
+        kwargs: Bytes,
+        options: CallOptions<'_>,
+    ) -> impl Future<Output = Result<(Context, Bytes), Box<RemoteError>>> + use<> {
+        self.link.open_context(function, kwargs, options)
     }
 
     /// The outcome of the peer's main task: waits for it, gives the same each time.

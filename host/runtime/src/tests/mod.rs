@@ -4,7 +4,9 @@
 //! wasmtime, processes, real time. Invariant: every test names the behaviour that breaks it.
 
 mod calls;
+mod contexts;
 mod daemons;
+mod deadlines;
 mod ends;
 mod failures;
 mod kit;
@@ -13,4 +15,5 @@ mod races;
 mod schedules;
 mod scopes;
 mod starts;
+mod streams;
 mod threads;
