@@ -4,7 +4,7 @@
 //! timers. Invariant: every record but the operator's has a parent that is still here; a record
 //! leaves only after its children have.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
@@ -28,6 +28,8 @@ pub(crate) struct Record {
     pub(crate) path: Vec<String>,
     pub(crate) parent: Option<Key>,
     pub(crate) children: Vec<Key>,
+    /// Those it has found, and those who have found it: a pipe leads to each.
+    pub(crate) peers: BTreeSet<Key>,
     pub(crate) stage: Stage,
     pub(crate) ladder: Option<Ladder>,
     pub(crate) packets: mpsc::UnboundedSender<Packet>,
@@ -84,12 +86,19 @@ impl Record {
     pub(crate) fn is_gone(&self) -> bool {
         matches!(self.stage, Stage::Gone)
     }
+
+    /// Whether it can be called, and will be for as long as anybody knows.
+    pub(crate) fn is_settled(&self) -> bool {
+        matches!(self.stage, Stage::Ready) && self.ladder.is_none()
+    }
 }
 
 /// All actors of a run.
 #[derive(Default)]
 pub(crate) struct Tree {
     records: HashMap<Key, Record>,
+    /// The actors that have become ready, in that order. The operator never does.
+    ready: Vec<Key>,
 }
 
 impl Tree {
@@ -106,6 +115,19 @@ impl Tree {
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Record> {
         self.records.get_mut(&key)
+    }
+
+    /// Notes that an actor has become ready.
+    pub(crate) fn enlist(&mut self, key: Key) {
+        self.ready.push(key);
+    }
+
+    /// Of the actors of that name which are not being ended, the one that became ready first.
+    pub(crate) fn find(&self, name: &str, asker: Key) -> Option<Key> {
+        let named = |key: &Key| {
+            self.records.get(key).is_some_and(|record| record.id.name == name && record.is_settled())
+        };
+        self.ready.iter().copied().find(|key| *key != asker && named(key))
     }
 
     /// How many actors there are, the operator not counted.
@@ -166,6 +188,7 @@ impl Tree {
                 _ => break,
             }
             let Some(record) = self.records.remove(&key) else { break };
+            self.ready.retain(|ready| *ready != key);
             at = record.parent;
             if let Some(parent) = at.and_then(|parent| self.records.get_mut(&parent)) {
                 parent.children.retain(|child| *child != key);
@@ -179,6 +202,19 @@ impl Tree {
     pub(crate) fn due(&self) -> Option<Instant> {
         self.records.values().filter_map(Record::due).min()
     }
+}
+
+/// The longest name an actor may have.
+pub(crate) const MAX_NAME_BYTES: usize = 128;
+
+/// # Errors
+/// The rule that a name breaks.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    let fits = (1..=MAX_NAME_BYTES).contains(&name.len());
+    if fits && !name.chars().any(|c| c.is_control() || c == '/') {
+        return Ok(());
+    }
+    Err(format!("a name has 1 to {MAX_NAME_BYTES} bytes, no `/` and no control characters"))
 }
 
 /// What the death of an actor was, for those who had to do with it.
@@ -196,6 +232,7 @@ mod tests {
             path: Vec::new(),
             parent,
             children: Vec::new(),
+            peers: BTreeSet::new(),
             stage: Stage::Ready,
             ladder: None,
             packets: mpsc::unbounded_channel().0,

@@ -12,4 +12,4 @@ pub use greenroom_broker::{
 pub use greenroom_engine::{Artifact, Cache, ComponentInfo, Engine, Export, LoadError, Signature};
 pub use greenroom_runtime::{Call, Nursery, OneShot, Outcome, Portal};
 pub use greenroom_wire::control::{DirGrant, Limits, LogLevel, LogLine, SpawnSpec};
-pub use host::{Host, HostError, Setup};
+pub use host::{Host, HostError, Setup, join};

@@ -21,8 +21,9 @@ use crate::cancel::Cancellation;
 use crate::dialog::Dialog;
 use crate::dispatch::cancelled;
 use crate::guest::Guest;
+use crate::introduce::{Introductions, handed_over};
 use crate::link::{ExitNotice, Link, Owner};
-use crate::port::Port;
+use crate::port::{Port, broker_gone};
 use crate::task::Task;
 
 /// Who an actor is, as the broker has said.
@@ -64,6 +65,7 @@ struct Shared {
     task_ended: Notify,
     peers: Mutex<HashMap<String, watch::Sender<Option<Exit>>>>,
     links: Mutex<Vec<Link>>,
+    introductions: Introductions,
 }
 
 impl std::fmt::Debug for Actor {
@@ -91,6 +93,7 @@ impl Actor {
             task_ended: Notify::new(),
             peers: Mutex::default(),
             links: Mutex::default(),
+            introductions: Introductions::default(),
         }));
         (actor, Outbox(packets))
     }
@@ -139,7 +142,7 @@ impl Actor {
         self.0.task_ended.notify_one();
     }
 
-    /// Drives a pipe to `peer`, who does or does not own this actor.
+    /// Drives a pipe to `peer`.
     ///
     /// # Errors
     /// When the pipe cannot be registered with the reactor.
@@ -205,7 +208,7 @@ impl Actor {
             }
         }
         // Nobody answers any more, or says how a peer died.
-        self.0.port.shut();
+        self.0.port.shut(broker_gone());
         self.peers().clear();
         end
     }
@@ -219,11 +222,19 @@ impl Actor {
                         let exit = self.watch_peer(&child);
                         Ok((child, pipe, exit))
                     }
-                    None => Err(Box::new(RemoteError::new("BrokerGone", "the pipe to the child is missing"))),
+                    None => Err(Box::new(pipe_missing())),
                 });
                 self.0.port.spawned(request, result);
             }
             ToActor::Ended { request, result } => self.0.port.ended(request, result),
+            ToActor::Found { request, result } => {
+                let result = result.and_then(|found| self.meet(found, attachments.pop()));
+                self.0.port.found(request, result);
+            }
+            ToActor::Invited { request, result } => {
+                self.0.port.invited(request, result.and_then(|guest| handed_over(guest, attachments.pop())));
+            }
+            ToActor::Introduced { actor } => self.receive(actor, attachments.pop()),
             ToActor::Exited { actor, exit } => {
                 if let Some(peer) = self.peers().get(&actor.uuid) {
                     peer.send_replace(Some(exit));
@@ -253,7 +264,7 @@ impl Actor {
     pub(crate) fn watch_peer(&self, peer: &ActorId) -> ExitNotice {
         self.links().retain(|link| !link.is_closed());
         let mut peers = self.peers();
-        peers.retain(|_, sender| sender.receiver_count() > 0 || sender.borrow().is_none());
+        peers.retain(|_, sender| sender.receiver_count() > 0);
         peers.entry(peer.uuid.clone()).or_default().subscribe()
     }
 
@@ -263,6 +274,16 @@ impl Actor {
 
     pub(crate) fn port(&self) -> &Port {
         &self.0.port
+    }
+
+    pub(crate) fn introductions(&self) -> &Introductions {
+        &self.0.introductions
+    }
+
+    /// The link over which this actor started a child, if it is still open.
+    pub(crate) fn link_to_child(&self, peer: &ActorId) -> Option<Link> {
+        let links = self.links();
+        links.iter().find(|link| link.is_ours() && link.peer() == peer && !link.is_closed()).cloned()
     }
 
     pub(crate) fn guest(&self) -> &dyn Guest {
@@ -321,6 +342,11 @@ impl Actor {
     }
 }
 
+/// What it comes to when a broker's message lacks its attachment.
+pub(crate) fn pipe_missing() -> RemoteError {
+    RemoteError::new("BrokerGone", "the broker's message lacks the pipe")
+}
+
 /// What tests count to see that nothing is left.
 #[cfg(test)]
 impl Actor {
@@ -339,6 +365,6 @@ impl Actor {
 
     /// How much is remembered of peers, links and requests, whether still of use or not.
     pub(crate) fn memory(&self) -> usize {
-        self.peers().len() + self.links().len() + self.0.port.open_requests()
+        self.peers().len() + self.links().len() + self.0.introductions.len() + self.0.port.open_requests()
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Driver {
     output: BytesMut,
     calls: HashMap<ContextId, Arc<Dialog>>,
     tasks: HashMap<ContextId, Task>,
+    /// Whether to leave once no context is open.
+    retiring: bool,
     timer: Pin<Box<Sleep>>,
     actor: Actor,
     link: Link,
@@ -84,6 +86,7 @@ impl Driver {
             output: BytesMut::new(),
             calls: HashMap::new(),
             tasks: HashMap::new(),
+            retiring: false,
             timer: Box::pin(tokio::time::sleep_until(now().into())),
             actor,
             link,
@@ -139,6 +142,9 @@ impl Driver {
             }
             self.poll_timer(cx);
             progress |= self.handle_events();
+            if self.retiring && self.session.open_contexts() == 0 {
+                self.session.goodbye("nobody has a portal to the actor any more");
+            }
             match self.poll_output(cx) {
                 Ok(wrote) => progress |= wrote,
                 Err(broken) => return Poll::Ready(broken),
@@ -203,6 +209,7 @@ impl Driver {
                 self.tasks.remove(&context);
                 self.session.finish(context, outcome);
             }
+            Command::Retire => self.retiring = true,
             Command::Close => self.session.goodbye("the actor is leaving"),
         }
     }

@@ -23,13 +23,15 @@ use crate::driver::Driver;
 /// How the peer's process ended, once the broker has said so.
 pub(crate) type ExitNotice = watch::Receiver<Option<Exit>>;
 
-/// Whether the peer at the other end started this actor.
+/// Which of the two at the ends of a link started the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// The peer owns this actor.
     Peer,
     /// This actor owns the peer.
     Us,
+    /// They were introduced to each other: neither may change the other's state.
+    Neither,
 }
 
 /// A handle to a link; clones are the same link.
@@ -57,6 +59,7 @@ pub(crate) enum Command {
     Stop { context: ContextId },
     Grant { context: ContextId, credit: Credit, overrun: Overrun },
     Finish { context: ContextId, outcome: Outcome },
+    Retire,
     Close,
 }
 
@@ -97,6 +100,11 @@ impl Link {
     /// Whether the peer owns this actor.
     pub(crate) fn owns_us(&self) -> bool {
         self.0.owner == Owner::Peer
+    }
+
+    /// Whether this actor owns the peer.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.0.owner == Owner::Us
     }
 
     /// How long a cancelled task may take to end before nobody waits for it any more.
@@ -140,6 +148,11 @@ impl Link {
     pub(crate) fn finish(&self, context: ContextId, outcome: Outcome) {
         // On a dead link nobody waits for the answer.
         let _ = self.command(Command::Finish { context, outcome });
+    }
+
+    /// Says goodbye once no context is open: nobody will start one any more.
+    pub(crate) fn retire(&self) {
+        let _ = self.command(Command::Retire);
     }
 
     /// Says goodbye once everything is written.

@@ -3,6 +3,8 @@
 //! Owns: what one may do with a peer. Must not know: how calls travel. Invariant: every clone
 //! leads to the same actor.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use greenroom_abi::kind::NoResult;
 use greenroom_abi::{ActorId, RemoteError};
@@ -11,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::actor::Actor;
 use crate::context::{Call, CallOptions, Context};
+use crate::introduce::Lease;
 use crate::link::Link;
 
 /// A live handle to another actor; clones lead to the same one.
@@ -19,16 +22,28 @@ pub struct Portal {
     actor: Actor,
     link: Link,
     main: Option<watch::Receiver<Option<Outcome>>>,
+    /// Keeps a link open that is there for portals only.
+    _lease: Option<Arc<Lease>>,
 }
 
 impl Portal {
     pub(crate) fn new(actor: Actor, link: Link, main: Option<watch::Receiver<Option<Outcome>>>) -> Self {
-        Self { actor, link, main }
+        Self { actor, link, main, _lease: None }
+    }
+
+    /// A portal over a link that is closed with its last portal.
+    pub(crate) fn leased(actor: Actor, lease: Arc<Lease>) -> Self {
+        Self { actor, link: lease.link().clone(), main: None, _lease: Some(lease) }
     }
 
     /// Whom it leads to.
     pub fn peer(&self) -> &ActorId {
         self.link.peer()
+    }
+
+    /// What a call to the peer ends with if it is dead.
+    pub(crate) fn obituary(&self) -> RemoteError {
+        self.link.obituary()
     }
 
     /// Starts a fresh task in the peer. Dropping the call cancels it.

@@ -19,6 +19,7 @@ mod frame;
 mod id;
 mod message;
 mod outbox;
+mod preamble;
 mod session;
 mod timer;
 mod violation;
@@ -30,5 +31,6 @@ pub use config::{
 pub use event::{CloseReason, Event, Outcome, Refused};
 pub use id::{ContextId, Role};
 pub use message::{Message, VERSION};
+pub use preamble::{MAX_PREAMBLE, Preamble};
 pub use session::Session;
 pub use violation::{ApiMisuse, PeerMisbehaved, Violation};

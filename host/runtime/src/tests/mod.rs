@@ -9,6 +9,8 @@ mod daemons;
 mod deadlines;
 mod ends;
 mod failures;
+mod introductions;
+mod joins;
 mod kit;
 mod owners;
 mod races;
