@@ -22,7 +22,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use greenroom_abi::kind::{ActorDied, Exit, PeerMisbehaved};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::Pipe;
-use greenroom_wire::{Config, ContextId, Event, Outcome, Role, Session};
+use greenroom_wire::{Config, ContextId, Event, Outcome, Role, Session, StartOptions};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Sleep, timeout_at};
@@ -339,7 +339,7 @@ impl Driver {
     fn handle_command(&mut self, command: Command) {
         match command {
             Command::Start { call, function, kwargs, reply, begun } => {
-                match self.session.start(&function, kwargs, None, now()) {
+                match self.session.start(&function, kwargs, StartOptions::default(), now()) {
                     Ok(context) => {
                         self.contexts.insert(call, context);
                         self.calls.insert(context, Waiting { call, reply, begun: Some(begun) });
@@ -440,7 +440,13 @@ impl Driver {
                         let _ = waiting.reply.send(outcome);
                     }
                 }
-                Event::Opened | Event::Pong { .. } | Event::Closed { .. } => {}
+                Event::Started { .. }
+                | Event::Message { .. }
+                | Event::Credit { .. }
+                | Event::Stopped { .. }
+                | Event::Opened
+                | Event::Pong { .. }
+                | Event::Closed { .. } => {}
             }
         }
         debug_assert_eq!(self.calls.len(), self.contexts.len(), "every call has its context");
