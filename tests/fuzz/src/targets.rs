@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use greenroom_abi::{ActorId, RemoteError};
-use greenroom_wire::{Config, ContextId, Event, Message, Role, Session};
+use greenroom_wire::{Config, ContextId, Event, Message, Role, Session, StartOptions};
 
 /// What a fuzzer calls.
 pub type Target = fn(&[u8]);
@@ -100,7 +100,7 @@ fn converse(role: Role, data: &[u8]) {
     let mut ledger = Ledger::default();
     for size in [0, 3, 200 * 1024] {
         let kwargs = Bytes::from(vec![0; size]);
-        ledger.awaited.extend(session.start("a:b", kwargs, None, now));
+        ledger.awaited.extend(session.start("a:b", kwargs, StartOptions::default(), now));
     }
     let mut out = BytesMut::new();
     session.poll_transmit(&mut out, 100);

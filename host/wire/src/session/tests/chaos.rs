@@ -130,7 +130,7 @@ impl World {
             Act::Start { side, size } => {
                 let next = self.session(side).next_outgoing;
                 let kwargs = content(next, side, size);
-                if let Ok(context) = self.session(side).start("a:b", kwargs, None, now) {
+                if let Ok(context) = self.session(side).start("a:b", kwargs, CALL, now) {
                     assert_eq!(context, next);
                     assert!(!self.sides[side].closed, "started on a closed session");
                     self.sides[side].open.insert(context, size);
@@ -244,6 +244,9 @@ impl World {
                 assert!(self.sides[side].ended.insert(context), "{context} ended twice");
                 self.check_outcome(side, context, outcome);
             }
+            Event::Started { .. } | Event::Message { .. } | Event::Credit { .. } | Event::Stopped { .. } => {
+                panic!("{event:?} in a plain call")
+            }
             Event::Pong { token } => assert_eq!(token, 7),
             Event::Closed { .. } => {
                 self.sides[side].closed = true;
@@ -328,7 +331,7 @@ proptest! {
         let mut pair = Pair::open();
         let contexts: Vec<_> = sizes.iter().map(|_| pair.call("a:b", b"")).collect();
         for size in &sizes {
-            pair.left.session.start("c:d", Bytes::from(vec![0; *size]), None, pair.now).expect("not refused");
+            pair.left.session.start("c:d", Bytes::from(vec![0; *size]), CALL, pair.now).expect("not refused");
         }
         let target = *which.get(&contexts);
         pair.left.session.cancel(target, &actor("boss"));
@@ -347,7 +350,7 @@ proptest! {
         let mut firsts = Vec::new();
         let mut out = BytesMut::new();
         for size in &sizes {
-            pair.left.session.start("c:d", Bytes::from(vec![0; *size]), None, pair.now).expect("not refused");
+            pair.left.session.start("c:d", Bytes::from(vec![0; *size]), CALL, pair.now).expect("not refused");
             pair.left.session.poll_transmit(&mut out, budget);
         }
         pair.left.session.poll_transmit(&mut out, usize::MAX);

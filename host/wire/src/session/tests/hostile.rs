@@ -20,7 +20,7 @@ fn tight() -> Config {
 }
 
 fn start(number: u64) -> Message<'static> {
-    Message::Start { context: id(number), function: "a:b", kwargs: b"", deadline_us: None }
+    Message::Start { context: id(number), function: "a:b", kwargs: b"", deadline_us: None, dialog: false }
 }
 
 fn more(number: u64, chunk: &[u8]) -> Message<'_> {
@@ -60,7 +60,7 @@ fn initiator() -> Session {
     let config = Config { max_payload: 2 * CHUNK, max_buffered: 2 * CHUNK, ..Config::default() };
     let mut session = Session::new(Role::Initiator, config, now);
     for size in [0, CHUNK + 1, 0] {
-        session.start("a:b", Bytes::from(vec![0; size]), None, now).expect("not refused");
+        session.start("a:b", Bytes::from(vec![0; size]), CALL, now).expect("not refused");
     }
     let mut out = BytesMut::new();
     session.poll_transmit(&mut out, 100);
@@ -136,14 +136,18 @@ fn as_a_caller() {
     use PeerMisbehaved::*;
     let full = [9; 100];
     let large = PayloadTooLarge { context: id(1), limit: 100 };
-    let over = Message::Start { context: id(1), function: "a:b", kwargs: &[9; 101], deadline_us: None };
+    let over = Message::Start {
+        context: id(1),
+        function: "a:b",
+        kwargs: &[9; 101],
+        deadline_us: None,
+        dialog: false,
+    };
     let cases: &[(&[Message<'_>], PeerMisbehaved)] = &[
         (&[HELLO, start(2)], NotYours(id(2))),
         (&[HELLO, start(1), start(1)], NotNew(id(1))),
         (&[HELLO, start(3), start(1)], NotNew(id(1))),
         (&[HELLO, start(1), more(1, b"x")], NotNew(id(1))),
-        (&[HELLO, start(3), more(1, b"x")], NotNew(id(1))),
-        (&[HELLO, more(1, b"x"), cancel(1), more(1, b"x")], NotNew(id(1))),
         (&[HELLO, more(1, b"x"), cancel(1), start(1)], NotNew(id(1))),
         (&[HELLO, start(1), start(3), more(5, b"x"), start(7)], TooManyContexts(3)),
         (&[HELLO, start(1), start(3), more(5, b"x"), more(7, b"x")], TooManyContexts(3)),
@@ -157,7 +161,13 @@ fn as_a_caller() {
             &[
                 HELLO,
                 more(1, &full),
-                Message::Start { context: id(1), function: "a:b", kwargs: b"x", deadline_us: None },
+                Message::Start {
+                    context: id(1),
+                    function: "a:b",
+                    kwargs: b"x",
+                    deadline_us: None,
+                    dialog: false,
+                },
             ],
             large,
         ),

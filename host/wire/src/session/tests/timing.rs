@@ -78,7 +78,7 @@ fn a_start_without_an_answer_times_out_and_is_cancelled() {
 #[test]
 fn a_start_that_cannot_be_sent_times_out_here() {
     let mut pair = Pair::open();
-    let context = pair.left.session.start("a:b", Bytes::new(), None, pair.now).expect("not refused");
+    let context = pair.left.session.start("a:b", Bytes::new(), CALL, pair.now).expect("not refused");
     assert_eq!(pair.left.session.poll_timeout(), Some(pair.now + 10_000 * MS));
     pair.left.session.handle_timeout(pair.now + 10_000 * MS);
     assert_eq!(timed_out(&pair.left.take_events()), [(context, "a:b".to_owned(), 10_000)]);
@@ -88,7 +88,7 @@ fn a_start_that_cannot_be_sent_times_out_here() {
 #[test]
 fn a_cancelled_start_without_an_answer_times_out_without_a_second_cancel() {
     let mut pair = Pair::open();
-    let context = pair.left.session.start("a:b", Bytes::new(), None, pair.now).expect("not refused");
+    let context = pair.left.session.start("a:b", Bytes::new(), CALL, pair.now).expect("not refused");
     pair.left.session.poll_transmit(&mut BytesMut::new(), usize::MAX);
     pair.left.session.cancel(context, &actor("boss"));
     pair.left.session.poll_transmit(&mut BytesMut::new(), usize::MAX);
@@ -101,7 +101,7 @@ fn a_cancelled_start_without_an_answer_times_out_without_a_second_cancel() {
 fn a_large_start_has_time_as_long_as_it_moves_on() {
     let mut pair = Pair::open();
     let kwargs = Bytes::from(vec![0; 10 * CHUNK]);
-    let context = pair.left.session.start("a:b", kwargs, None, pair.now).expect("not refused");
+    let context = pair.left.session.start("a:b", kwargs, CALL, pair.now).expect("not refused");
     let mut out = BytesMut::new();
     // One chunk each 9 seconds: slow, but moving.
     for _ in 0..5 {
@@ -127,7 +127,7 @@ fn a_large_start_that_has_left_is_given_a_whole_timeout() {
     let mut pair = Pair::open();
     let begun = pair.now;
     let kwargs = Bytes::from(vec![0; CHUNK + 1]);
-    pair.left.session.start("a:b", kwargs, None, begun).expect("not refused");
+    pair.left.session.start("a:b", kwargs, CALL, begun).expect("not refused");
     pair.left.session.poll_transmit(&mut BytesMut::new(), usize::MAX);
     pair.left.session.handle_timeout(begun + 10_000 * MS);
     assert_eq!(pair.left.take_events(), []);
@@ -164,7 +164,7 @@ fn a_handshake_that_takes_too_long_closes() {
     for role in [Role::Initiator, Role::Acceptor] {
         let now = Instant::now();
         let mut end = End::new(role, Config::default(), now);
-        let context = end.session.start("a:b", Bytes::new(), None, now).expect("not refused");
+        let context = end.session.start("a:b", Bytes::new(), CALL, now).expect("not refused");
         assert_eq!(end.session.poll_timeout(), Some(now + 5_000 * MS));
         end.session.handle_timeout(now + 4_999 * MS);
         assert_eq!(end.take_events(), []);
