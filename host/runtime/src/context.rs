@@ -72,11 +72,13 @@ impl Drop for Call {
 pub struct Context(Arc<Dialog>);
 
 impl Context {
-    /// Waits for the callee's first value.
-    pub(crate) async fn open(dialog: Arc<Dialog>) -> Result<(Self, Bytes), Box<RemoteError>> {
+    /// Waits for the callee's first value; a wait that is dropped, polled or not, cancels the task.
+    pub(crate) fn open(dialog: Arc<Dialog>) -> impl Future<Output = Result<(Self, Bytes), Box<RemoteError>>> {
         let context = Self(dialog);
-        let first = poll_fn(|cx| context.0.poll_first(cx)).await?;
-        Ok((context, first))
+        async move {
+            let first = poll_fn(|cx| context.0.poll_first(cx)).await?;
+            Ok((context, first))
+        }
     }
 
     /// Opens this side's end of the stream; once.
@@ -94,13 +96,17 @@ impl Context {
     /// The task's own, or what kept it from ending.
     pub async fn wait_for_result(&self) -> Outcome {
         self.0.discard();
+        self.ended().await
+    }
+
+    async fn ended(&self) -> Outcome {
         poll_fn(|cx| self.0.poll_outcome(cx)).await
     }
 
     /// Waits until the task has failed, whoever waits for its result or receives; never resolves
     /// for one that returns.
     pub async fn failed(&self) -> Box<RemoteError> {
-        match poll_fn(|cx| self.0.poll_outcome(cx)).await {
+        match self.ended().await {
             Err(error) => error,
             Ok(_) => std::future::pending().await,
         }
@@ -119,7 +125,7 @@ impl Context {
     pub async fn cancel(&self) -> Result<(), Box<RemoteError>> {
         self.0.cancel();
         let bound = self.0.link().cancel_bound();
-        match tokio::time::timeout(bound, self.wait_for_result()).await {
+        match tokio::time::timeout(bound, self.ended()).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) if self.absorbs(&error) => Ok(()),
             Ok(Err(error)) => Err(error),

@@ -316,7 +316,10 @@ impl Dialog {
         self.check_sendable(&state)?;
         let limit = Config::default().max_payload;
         if message.len() > limit {
-            return Err(Self::failed(&LimitExceeded { limit: "max_payload".to_owned(), value: limit as u64 }));
+            return Err(Self::failed(&LimitExceeded {
+                limit: "max_payload".to_owned(),
+                value: limit as u64,
+            }));
         }
         let State { outlet, context: Some(context), .. } = &mut *state else { return Ok(false) };
         if outlet.balance.can_send() {
@@ -498,7 +501,9 @@ impl Dialog {
     pub(crate) fn started(&self, value: Bytes) -> Result<(), Failure> {
         let mut state = self.state();
         if !self.linked {
-            return Err(self.misused("it was called with `run`, which takes no first value: use `open_context`"));
+            return Err(
+                self.misused("it was called with `run`, which takes no first value: use `open_context`")
+            );
         }
         match state.phase {
             Phase::Calling => {}
@@ -507,7 +512,10 @@ impl Dialog {
         }
         let limit = Config::default().max_payload;
         if value.len() > limit {
-            return Err(Self::failed(&LimitExceeded { limit: "max_payload".to_owned(), value: limit as u64 }));
+            return Err(Self::failed(&LimitExceeded {
+                limit: "max_payload".to_owned(),
+                value: limit as u64,
+            }));
         }
         state.phase = Phase::Linked;
         if let Some(context) = state.context {

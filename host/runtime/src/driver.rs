@@ -304,8 +304,8 @@ impl Driver {
 
     /// Tells the dialog of a context of either side; none is left of one that has ended here.
     fn dialog(&self, context: ContextId, tell: impl FnOnce(&Dialog)) {
-        let called = || self.tasks.get(&context).map(Task::dialog);
-        if let Some(dialog) = self.calls.get(&context).or_else(called) {
+        let calling = self.calls.get(&context).map(|dialog| &**dialog);
+        if let Some(dialog) = calling.or_else(|| self.tasks.get(&context).map(Task::dialog)) {
             tell(dialog);
         }
     }

@@ -33,10 +33,6 @@ pub use event::{CloseReason, Event, Outcome, Refused};
 pub use flow::{Balance, Credit, Overrun};
 pub use id::{ContextId, Role};
 pub use message::{Message, VERSION};
-<<<<<<< HEAD
 pub use preamble::{MAX_PREAMBLE, Preamble};
-pub use session::Session;
-=======
 pub use session::{Session, StartOptions};
->>>>>>> wire
 pub use violation::{ApiMisuse, PeerMisbehaved, Violation};

@@ -18,6 +18,11 @@ async fn open(portal: &Portal, function: &str) -> Opened {
     portal.open_context(function, Bytes::new(), CallOptions::default()).await
 }
 
+/// What a context comes to, whether it fails before or after its first value has come.
+async fn outcome(portal: &Portal, function: &str) -> Outcome {
+    open(portal, function).await?.0.wait_for_result().await
+}
+
 fn protocol(error: &greenroom_abi::RemoteError) -> String {
     error.kind::<ContextProtocol>().unwrap_or_else(|| panic!("not a ContextProtocol: {error}")).reason
 }
@@ -97,7 +102,10 @@ async fn d1_a_callee_that_fails_first_raises_where_it_was_opened() {
     let world = World::new(dialogs());
     let leaf = world.daemon("leaf", &["talk"]).await;
     let error = open(&leaf, "talk:fail").await.expect_err("fails");
-    assert_eq!((error.message.as_str(), &*error.relay_path), ("before it started", &[leaf.peer().clone()][..]));
+    assert_eq!(
+        (error.message.as_str(), &*error.relay_path),
+        ("before it started", &[leaf.peer().clone()][..])
+    );
     let error = open(&leaf, "talk:none").await.expect_err("is not there");
     assert_eq!(error.src_type, "FunctionNotFound");
 }
@@ -108,15 +116,13 @@ async fn d1_returning_without_started_and_starting_twice_are_errors() {
     let leaf = world.daemon("leaf", &["talk"]).await;
     let error = open(&leaf, "talk:mute").await.expect_err("never started");
     assert!(protocol(&error).contains("without calling `started`"), "{error}");
-    let (context, _) = open(&leaf, "talk:twice").await.expect("opens");
-    let error = context.wait_for_result().await.expect_err("fails");
+    let error = outcome(&leaf, "talk:twice").await.expect_err("fails");
     assert!(protocol(&error).contains("twice"), "{error}");
     let error = leaf.call("talk:twice", Bytes::new()).await.expect_err("has no dialog");
     assert!(protocol(&error).contains("`run`"), "{error}");
     let error = open(&leaf, "talk:early").await.expect_err("no stream before `started`");
     assert!(protocol(&error).contains("after `started`"), "{error}");
-    let (context, _) = open(&leaf, "talk:reopen").await.expect("opens");
-    let error = context.wait_for_result().await.expect_err("fails");
+    let error = outcome(&leaf, "talk:reopen").await.expect_err("fails");
     assert!(protocol(&error).contains("not reopened"), "{error}");
 }
 

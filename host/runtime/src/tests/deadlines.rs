@@ -61,7 +61,10 @@ async fn c9_past_the_deadline_the_caller_is_told_and_the_task_cancelled() {
     );
     assert!((SECOND..=SECOND + Duration::from_millis(2)).contains(&asked.elapsed()), "{:?}", asked.elapsed());
     tokio::time::sleep(Duration::from_millis(2)).await;
-    assert_eq!((journal.lines(), world.actor(&leaf).task_count()), (vec!["cancelled by operator".to_owned()], 0));
+    assert_eq!(
+        (journal.lines(), world.actor(&leaf).task_count()),
+        (vec!["cancelled by operator".to_owned()], 0)
+    );
     // One that is met changes nothing.
     leaf.call_with("leaf:left", Bytes::new(), within(SECOND)).await.expect("in time");
 }
