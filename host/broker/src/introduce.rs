@@ -111,3 +111,168 @@ pub(crate) fn announce_exit(tree: &mut Tree, actor: Key, exit: &Exit) {
 fn failed(reason: String) -> Box<RemoteError> {
     Box::new(RemoteError::new("IntroductionFailed", reason))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::time::Instant;
+
+    use greenroom_transport::Packet;
+    use greenroom_wire::control::decode;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::ladder::Ladder;
+    use crate::tree::Stage;
+    use crate::tree::tests::record;
+
+    type Channel = mpsc::UnboundedReceiver<Packet>;
+
+    /// operator ─┬─ one ── below
+    ///           └─ two          with the packets for each
+    fn family() -> (Tree, [Key; 4], [Channel; 4]) {
+        let keys @ [operator, one, ..] = [1, 2, 3, 4].map(Uuid::from_u128);
+        let parents = [None, Some(operator), Some(operator), Some(one)];
+        let mut tree = Tree::default();
+        let mut names = ["operator", "one", "two", "below"].into_iter();
+        let mut rest = keys.into_iter().zip(parents);
+        let channels = [(); 4].map(|()| {
+            let (packets, channel) = mpsc::unbounded_channel();
+            let (key, parent) = rest.next().expect("four");
+            let mut record = record(names.next().expect("four"), parent);
+            record.packets = packets;
+            record.id.uuid = key.to_string();
+            tree.insert(key, record);
+            if parent.is_some() {
+                tree.enlist(key);
+            }
+            channel
+        });
+        (tree, keys, channels)
+    }
+
+    fn heard(channel: &mut Channel) -> (ToActor, Option<UnixStream>) {
+        let mut packet = channel.try_recv().expect("something was said");
+        assert!(packet.attachments.len() <= 1);
+        let pipe = packet.attachments.pop().map(|attachment| match attachment {
+            Attachment::Fd(pipe) => UnixStream::from(pipe),
+            Attachment::Memory(_) => panic!("a socket"),
+        });
+        (decode(&packet.bytes).expect("a message"), pipe)
+    }
+
+    fn exits(channel: &mut Channel) -> Vec<String> {
+        let mut names = Vec::new();
+        while let Ok(packet) = channel.try_recv() {
+            if let Ok(ToActor::Exited { actor, .. }) = decode(&packet.bytes) {
+                names.push(actor.name);
+            }
+        }
+        names
+    }
+
+    fn id(tree: &Tree, key: Key) -> ActorId {
+        tree.get(key).expect("there").id.clone()
+    }
+
+    fn connected(mut near: UnixStream, mut far: UnixStream) -> bool {
+        near.write_all(b"hello").expect("writes");
+        let mut bytes = [0; 5];
+        far.read_exact(&mut bytes).expect("reads");
+        bytes == *b"hello"
+    }
+
+    #[test]
+    fn both_are_told_who_the_other_is_and_get_an_end() {
+        let (mut tree, [_, one, two, _], [_, mut of_one, mut of_two, _]) = family();
+        find(&mut tree, one, 7, "two");
+        let (found, near) = heard(&mut of_one);
+        assert_eq!(found, ToActor::Found { request: 7, result: Ok(Some(id(&tree, two))) });
+        let (introduced, far) = heard(&mut of_two);
+        assert_eq!(introduced, ToActor::Introduced { actor: id(&tree, one) });
+        assert!(connected(near.expect("a pipe"), far.expect("a pipe")));
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_is_answered_without_a_pipe() {
+        let (mut tree, [operator, one, ..], [mut of_operator, mut of_one, ..]) = family();
+        for (asker, name) in [(one, "three"), (one, "operator"), (one, "one"), (operator, "operator")] {
+            find(&mut tree, asker, 1, name);
+            let (answer, pipe) = heard(if asker == one { &mut of_one } else { &mut of_operator });
+            assert_eq!(answer, ToActor::Found { request: 1, result: Ok(None) }, "{name}");
+            assert!(pipe.is_none());
+        }
+        find(&mut tree, Uuid::from_u128(9), 1, "one");
+        assert!(of_one.try_recv().is_err(), "nobody asked");
+    }
+
+    #[test]
+    fn an_exit_is_told_once_to_each_who_has_a_pipe() {
+        let (mut tree, [operator, one, two, below], channels) = family();
+        let [mut of_operator, mut of_one, mut of_two, mut of_below] = channels;
+        // Twice, by both, and by its parent, which has a pipe to it anyway.
+        for asker in [one, one, below, operator] {
+            find(&mut tree, asker, 1, "two");
+        }
+        find(&mut tree, two, 1, "one");
+        tree.get_mut(two).expect("there").stage = Stage::Gone;
+        announce_exit(&mut tree, two, &Exit::Code(3));
+        tree.prune(two);
+        for channel in [&mut of_operator, &mut of_one, &mut of_below] {
+            assert_eq!(exits(channel), ["two"]);
+        }
+        assert!(exits(&mut of_two).is_empty());
+        announce_exit(&mut tree, one, &Exit::Code(0));
+        assert_eq!(exits(&mut of_operator), ["one"]);
+        assert!(exits(&mut of_below).is_empty(), "it has no pipe but its parent's, and dies with it");
+    }
+
+    #[test]
+    fn a_program_outside_finds_who_is_who_before_anything_else() {
+        let (tree, [operator, one, ..], [mut of_operator, mut of_one, ..]) = family();
+        invite(&tree, operator, true, 5, &one.to_string(), "client".to_owned());
+        let (ToActor::Invited { request: 5, result: Ok(Some(guest)) }, Some(mut outside)) =
+            heard(&mut of_operator)
+        else {
+            panic!("an invitation")
+        };
+        assert_eq!(guest.name, "client");
+        let (introduced, inside) = heard(&mut of_one);
+        assert_eq!(introduced, ToActor::Introduced { actor: guest.clone() });
+        let mut prefix = [0; Preamble::PREFIX];
+        outside.read_exact(&mut prefix).expect("reads");
+        let mut item = vec![0; Preamble::length(prefix).expect("is short")];
+        outside.read_exact(&mut item).expect("reads");
+        let preamble = Preamble { you: guest.clone(), peer: id(&tree, one) };
+        assert_eq!(Preamble::decode(&item), Ok(preamble));
+        assert!(connected(outside, inside.expect("a pipe")));
+
+        invite(&tree, operator, true, 6, &one.to_string(), "client".to_owned());
+        let (ToActor::Invited { result: Ok(Some(other)), .. }, _) = heard(&mut of_operator) else {
+            panic!("another invitation")
+        };
+        assert_ne!(other.uuid, guest.uuid);
+    }
+
+    #[test]
+    fn only_the_operator_invites_and_only_to_who_is_there() {
+        let (mut tree, [operator, one, two, _], [mut of_operator, mut of_one, mut of_two, _]) = family();
+        let name = || "client".to_owned();
+        invite(&tree, one, false, 1, &two.to_string(), name());
+        let (ToActor::Invited { result: Err(denied), .. }, None) = heard(&mut of_one) else {
+            panic!("a refusal")
+        };
+        assert!(denied.is::<PermissionDenied>(), "{denied}");
+        invite(&tree, operator, true, 2, &two.to_string(), "a/b".to_owned());
+        assert!(matches!(heard(&mut of_operator), (ToActor::Invited { result: Err(_), .. }, None)));
+        tree.get_mut(two).expect("there").ladder = Some(Ladder::kill(Instant::now()));
+        for nobody in [two.to_string(), operator.to_string(), Uuid::from_u128(9).to_string(), name()] {
+            invite(&tree, operator, true, 3, &nobody, name());
+            let answer = (ToActor::Invited { request: 3, result: Ok(None) }, true);
+            let (said, pipe) = heard(&mut of_operator);
+            assert_eq!((said, pipe.is_none()), answer, "{nobody}");
+        }
+        assert!(of_two.try_recv().is_err());
+    }
+}

@@ -223,10 +223,10 @@ pub(crate) fn obituary(id: &ActorId, exit: &Exit) -> ToActor {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn record(name: &str, parent: Option<Key>) -> Record {
+    pub(crate) fn record(name: &str, parent: Option<Key>) -> Record {
         Record {
             id: ActorId { name: name.to_owned(), uuid: String::new() },
             path: Vec::new(),
@@ -278,6 +278,36 @@ mod tests {
         assert!(tree.get(root).expect("there").children.is_empty());
         assert_eq!(lose(&mut tree, root), ["root"]);
         assert_eq!(tree.actors(), 0);
+    }
+
+    #[test]
+    fn the_first_that_became_ready_and_is_not_being_ended_is_found() {
+        let (mut tree, [operator, root, mid, leaf]) = line();
+        let twin = Uuid::from_u128(5);
+        tree.insert(twin, record("leaf", Some(root)));
+        for key in [mid, twin, leaf] {
+            tree.enlist(key);
+        }
+        assert_eq!(tree.find("leaf", root), Some(twin));
+        assert_eq!(tree.find("leaf", twin), Some(leaf), "not itself");
+        assert_eq!(tree.find("root", leaf), None, "not yet ready");
+        assert_eq!(tree.find("operator", leaf), None);
+        tree.get_mut(twin).expect("there").ladder = Some(Ladder::kill(Instant::now()));
+        assert_eq!(tree.find("leaf", operator), Some(leaf));
+        tree.get_mut(leaf).expect("there").stage = Stage::Gone;
+        assert_eq!(tree.find("leaf", operator), None);
+        tree.prune(leaf);
+        assert_eq!(tree.ready, [mid, twin]);
+    }
+
+    #[test]
+    fn a_name_is_short_and_plain() {
+        for name in ["a", "worker_1", &"x".repeat(MAX_NAME_BYTES)] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        for name in ["", "a/b", "a\n", &"x".repeat(MAX_NAME_BYTES + 1)] {
+            assert!(check_name(name).is_err_and(|rule| rule.contains("128 bytes")), "{name}");
+        }
     }
 
     #[test]
