@@ -13,6 +13,8 @@ mod namespace;
 mod nursery;
 mod port;
 mod portal;
+mod slot;
+mod supervision;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ pub use link::Call;
 pub use nursery::{Nursery, OneShot};
 pub use port::broker_gone;
 pub use portal::Portal;
+pub use supervision::{Restart, Strategy, Supervision};
 pub use task::Task;
 
 /// What a call or a task ends with: a payload, or the error that took its place.

@@ -13,13 +13,13 @@ use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
-use greenroom_abi::kind::{ActorDied, Exit, PeerMisbehaved};
+use greenroom_abi::kind::{ActorDied, ContextCancelled, Exit, PeerMisbehaved};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::Pipe;
 use greenroom_wire::{Config, ContextId, Event, Outcome, Role, Session};
@@ -57,12 +57,64 @@ pub(crate) struct Link(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    peer: ActorId,
+    /// Who was at the other end when the link was made.
+    first: Far,
+    /// Who came to it since, where a successor was awaited.
+    successor: OnceLock<Far>,
     owner: Owner,
     commands: mpsc::UnboundedSender<Command>,
     next_call: AtomicU64,
-    exit: ExitNotice,
     end_expected: AtomicBool,
+    /// Whether the peer gets a successor.
+    superseded: AtomicBool,
+}
+
+/// Who is at the other end, and how word of their exit comes.
+#[derive(Clone, Debug)]
+struct Far {
+    peer: ActorId,
+    exit: ExitNotice,
+}
+
+/// What is asked of a link whose peer is still to come. Dropping it ends the calls that wait.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    link: Link,
+    commands: mpsc::UnboundedReceiver<Command>,
+}
+
+impl Queue {
+    /// The link to put calls into.
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Leads to a peer that has come.
+    pub(crate) fn lead(self, actor: Actor, peer: ActorId, pipe: Pipe, role: Role, exit: ExitNotice) -> Link {
+        let _ = self.link.0.successor.set(Far { peer, exit });
+        self.drive(actor, pipe, role)
+    }
+
+    fn drive(self, actor: Actor, pipe: Pipe, role: Role) -> Link {
+        let Self { link, commands } = self;
+        let config = Config { start_timeout: actor.limits().start, ..Config::default() };
+        let driver = Driver {
+            session: Session::new(role, config, now()),
+            pipe,
+            commands,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            calls: HashMap::new(),
+            casualties: Vec::new(),
+            contexts: HashMap::new(),
+            tasks: HashMap::new(),
+            timer: Box::pin(tokio::time::sleep_until(now().into())),
+            actor,
+            link: link.clone(),
+        };
+        tokio::spawn(driver.run());
+        link
+    }
 }
 
 /// What the handles ask of the driver.
@@ -95,35 +147,36 @@ impl Link {
         role: Role,
         exit: ExitNotice,
     ) -> Self {
+        Self::queue(Far { peer, exit }, owner).drive(actor, pipe, role)
+    }
+
+    /// A link to whoever comes after this one's peer. The cancellations that the peer's end brings
+    /// are then told as what they are to their callers: its death.
+    pub(crate) fn follow(&self) -> Queue {
+        self.0.superseded.store(true, Ordering::Relaxed);
+        Self::queue(self.far().clone(), self.0.owner)
+    }
+
+    fn queue(first: Far, owner: Owner) -> Queue {
         let (sender, commands) = mpsc::unbounded_channel();
         let link = Self(Arc::new(Shared {
-            peer,
+            first,
+            successor: OnceLock::new(),
             owner,
             commands: sender,
             next_call: AtomicU64::new(0),
-            exit,
             end_expected: AtomicBool::new(false),
+            superseded: AtomicBool::new(false),
         }));
-        let config = Config { start_timeout: actor.limits().start, ..Config::default() };
-        let driver = Driver {
-            session: Session::new(role, config, now()),
-            pipe,
-            commands,
-            input: BytesMut::new(),
-            output: BytesMut::new(),
-            calls: HashMap::new(),
-            contexts: HashMap::new(),
-            tasks: HashMap::new(),
-            timer: Box::pin(tokio::time::sleep_until(now().into())),
-            actor,
-            link: link.clone(),
-        };
-        tokio::spawn(driver.run());
-        link
+        Queue { link, commands }
+    }
+
+    fn far(&self) -> &Far {
+        self.0.successor.get().unwrap_or(&self.0.first)
     }
 
     pub(crate) fn peer(&self) -> &ActorId {
-        &self.0.peer
+        &self.far().peer
     }
 
     /// Whether the peer owns this actor.
@@ -163,16 +216,18 @@ impl Link {
         self.0.commands.is_closed()
     }
 
-    /// Waits for the peer's exit notice.
-    pub(crate) async fn exited(&self) -> Exit {
-        let mut exit = self.0.exit.clone();
-        let notice = exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone());
-        notice.unwrap_or(Exit::Unknown)
+    /// Waits for the exit notice of whoever is the peer now.
+    pub(crate) fn exited(&self) -> impl Future<Output = Exit> + Send + use<> {
+        let mut exit = self.far().exit.clone();
+        async move {
+            let notice = exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone());
+            notice.unwrap_or(Exit::Unknown)
+        }
     }
 
     /// Whether the peer's exit notice has come.
     pub(crate) fn has_exited(&self) -> bool {
-        self.0.exit.borrow().is_some()
+        self.far().exit.borrow().is_some()
     }
 
     /// Notes that this actor is having the peer ended: its death is then no surprise.
@@ -186,8 +241,9 @@ impl Link {
 
     /// What a call to a dead peer ends with.
     pub(crate) fn obituary(&self) -> RemoteError {
-        let exit = self.0.exit.borrow().clone().unwrap_or(Exit::Unknown);
-        RemoteError::of(&ActorDied { actor: self.0.peer.clone(), exit })
+        let Far { peer, exit } = self.far();
+        let exit = exit.borrow().clone().unwrap_or(Exit::Unknown);
+        RemoteError::of(&ActorDied { actor: peer.clone(), exit })
     }
 }
 
@@ -245,6 +301,8 @@ struct Driver {
     input: BytesMut,
     output: BytesMut,
     calls: HashMap<ContextId, Waiting>,
+    /// Callers who will be told of the peer's death once the pipe has ended.
+    casualties: Vec<oneshot::Sender<Outcome>>,
     contexts: HashMap<u64, ContextId>,
     tasks: HashMap<ContextId, Task>,
     timer: Pin<Box<Sleep>>,
@@ -278,7 +336,7 @@ impl Driver {
             }
             // Only a call that is still open is worth the wait for how the peer died.
             Broken::Ended | Broken::Unwritable | Broken::Parted => {
-                if !self.calls.is_empty() {
+                if !self.calls.is_empty() || !self.casualties.is_empty() {
                     let _ = timeout_at(until, self.link.exited()).await;
                 }
                 self.link.obituary()
@@ -436,6 +494,10 @@ impl Driver {
                 Event::Ended { context, outcome } => {
                     if let Some(waiting) = self.calls.remove(&context) {
                         self.contexts.remove(&waiting.call);
+                        if self.died_of(&outcome) {
+                            self.casualties.push(waiting.reply);
+                            continue;
+                        }
                         // Whoever dropped the call has no use for its outcome.
                         let _ = waiting.reply.send(outcome);
                     }
@@ -445,6 +507,15 @@ impl Driver {
         }
         debug_assert_eq!(self.calls.len(), self.contexts.len(), "every call has its context");
         handled
+    }
+
+    /// Whether a task has ended only because its actor is ended here to be started again.
+    fn died_of(&self, outcome: &Outcome) -> bool {
+        let superseded = self.link.0.superseded.load(Ordering::Relaxed);
+        superseded
+            && outcome.as_ref().is_err_and(|error| {
+                error.is::<ContextCancelled>() && error.canceller.as_ref() == Some(self.actor.id())
+            })
     }
 }
 

@@ -12,20 +12,29 @@
 //! A failing nursery cancels its children; a one-shot that is still being started, or is asked
 //! for now, runs to its first suspension before its cancellation reaches it, so that a failure
 //! of its own is counted and not lost. A closed one starts nothing.
+//!
+//! A supervised nursery fails only when its children fail too often, and then takes no more of
+//! any kind; until then its coordinator starts them again.
+
+mod child;
+mod coordinator;
+mod run;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use greenroom_abi::RemoteError;
-use greenroom_abi::kind::{ActorDied, ContextCancelled, Exit, NurseryClosed, SpawnFailed};
+use greenroom_abi::kind::NurseryClosed;
 use greenroom_wire::control::SpawnSpec;
-use greenroom_wire::{Outcome, Role};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::actor::Actor;
-use crate::link::{Link, Owner};
 use crate::portal::Portal;
+use crate::supervision::{ChildId, Restart, Supervision};
 use crate::task::gather;
+use coordinator::Report;
 
 /// A handle to a nursery; clones are the same nursery.
 #[derive(Clone, Debug)]
@@ -36,14 +45,18 @@ struct Inner {
     actor: Actor,
     state: Mutex<State>,
     status: watch::Sender<Status>,
+    /// Where a supervised nursery's coordinator hears of its children.
+    coordinator: Option<mpsc::UnboundedSender<Report>>,
 }
 
 /// In one place, so that nothing is started in the moment in which the nursery closes.
 #[derive(Clone, Copy, Debug)]
 struct Status {
     phase: Phase,
-    /// How many children are not yet gone.
+    /// How many children are not yet gone for good.
     alive: usize,
+    /// How many there have been.
+    admitted: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,11 +86,18 @@ type Started = Result<Portal, Box<RemoteError>>;
 impl Nursery {
     /// Opens a nursery in an actor. It is closed by [`Nursery::close`], not by being dropped.
     pub fn open(actor: &Actor) -> Self {
-        Self(Arc::new(Inner {
-            actor: actor.clone(),
-            state: Mutex::default(),
-            status: watch::Sender::new(Status { phase: Phase::Open, alive: 0 }),
-        }))
+        Self::new(actor, None)
+    }
+
+    /// As [`Nursery::open`], for one that starts its children again when they end. It must be
+    /// called where tasks can be spawned.
+    pub fn open_supervised(actor: &Actor, supervision: Supervision) -> Self {
+        Self::new(actor, Some(coordinator::begin(supervision)))
+    }
+
+    fn new(actor: &Actor, coordinator: Option<mpsc::UnboundedSender<Report>>) -> Self {
+        let status = watch::Sender::new(Status { phase: Phase::Open, alive: 0, admitted: 0 });
+        Self(Arc::new(Inner { actor: actor.clone(), state: Mutex::default(), status, coordinator }))
     }
 
     /// Starts an actor: a daemon, or a one-shot if it is given a main task. Resolves once it
@@ -86,26 +106,70 @@ impl Nursery {
     /// # Errors
     /// `SpawnFailed`, `PermissionDenied`, `LimitExceeded`, or `NurseryClosed`.
     pub async fn start(&self, spec: SpawnSpec, main: Option<OneShot>) -> Started {
+        self.start_with(spec, main, None).await
+    }
+
+    /// As [`Nursery::start`], and says whether a supervised nursery starts it again when it ends;
+    /// if nothing is said, a daemon is permanent and a one-shot transient.
+    ///
+    /// # Errors
+    /// As [`Nursery::start`].
+    pub async fn start_with(
+        &self,
+        spec: SpawnSpec,
+        main: Option<OneShot>,
+        restart: Option<Restart>,
+    ) -> Started {
         let closed = || Err(Box::new(RemoteError::of(&NurseryClosed {})));
-        let admitted = self.0.status.send_if_modified(|status| {
-            let admitted = status.phase == Phase::Open || (status.phase == Phase::Failing && main.is_some());
-            status.alive += usize::from(admitted);
-            admitted
-        });
-        if !admitted {
-            return closed();
-        }
+        let Some(id) = self.admit(main.is_some()) else { return closed() };
         let (sender, started) = oneshot::channel();
         let (accept, accepted) = oneshot::channel();
+        let order = child::Order { spec, main, sender, accepted };
         let nursery = self.clone();
         tokio::spawn(async move {
-            nursery.raise(spec, main, sender, accepted).await;
-            nursery.0.status.send_modify(|status| status.alive -= 1);
+            match &nursery.0.coordinator {
+                None => {
+                    nursery.raise(order).await;
+                    nursery.one_less();
+                }
+                Some(reports) => nursery.raise_supervised(id, order, restart, reports).await,
+            }
         });
         let started = started.await.unwrap_or_else(|_| closed());
         // A portal that was sent but never taken from the channel has no holder either.
         let _ = accept.send(());
         started
+    }
+
+    /// Starts `count` daemons at once, named after their number: `name.worker_0` and so on.
+    ///
+    /// # Errors
+    /// That of the first that cannot be started. The others are then ended.
+    pub async fn open_actor_cluster(
+        &self,
+        name: &str,
+        spec: SpawnSpec,
+        count: usize,
+    ) -> Result<Vec<Portal>, Box<RemoteError>> {
+        let mut starts: FuturesUnordered<_> = (0..count)
+            .map(|number| {
+                let spec = SpawnSpec { name: format!("{name}.worker_{number}"), ..spec.clone() };
+                async move { (number, self.start(spec, None).await) }
+            })
+            .collect();
+        let mut workers = Vec::with_capacity(count);
+        while let Some((number, started)) = starts.next().await {
+            match started {
+                Ok(portal) => workers.push((number, portal)),
+                Err(error) => {
+                    drop(starts);
+                    join_all(workers.iter().map(|(_, portal)| portal.cancel_actor())).await;
+                    return Err(error);
+                }
+            }
+        }
+        workers.sort_by_key(|(number, _)| *number);
+        Ok(workers.into_iter().map(|(_, portal)| portal).collect())
     }
 
     /// Waits until every child has ended.
@@ -149,6 +213,26 @@ impl Nursery {
     pub(crate) fn is_spent(&self) -> bool {
         let (state, status) = (self.state(), *self.0.status.borrow());
         status.phase == Phase::Closed && status.alive == 0 && (state.raised || state.errors.is_empty())
+    }
+
+    /// Takes one more child, unless it is too late for that.
+    fn admit(&self, one_shot: bool) -> Option<ChildId> {
+        let mut number = None;
+        self.0.status.send_if_modified(|status| {
+            let late = one_shot && self.0.coordinator.is_none() && status.phase == Phase::Failing;
+            let admitted = status.phase == Phase::Open || late;
+            if admitted {
+                number = Some(ChildId(status.admitted));
+                status.admitted += 1;
+                status.alive += 1;
+            }
+            admitted
+        });
+        number
+    }
+
+    fn one_less(&self) {
+        self.0.status.send_modify(|status| status.alive -= 1);
     }
 
     fn verdict(&self) -> Result<(), Box<RemoteError>> {
@@ -195,137 +279,5 @@ impl Nursery {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The whole life of one child.
-    async fn raise(
-        &self,
-        spec: SpawnSpec,
-        main: Option<OneShot>,
-        sender: oneshot::Sender<Started>,
-        accepted: oneshot::Receiver<()>,
-    ) {
-        let name = spec.name.clone();
-        let link = match self.bring_up(spec, main.is_some()).await {
-            Ok(link) => link,
-            Err(error) => {
-                // A child that was to do a task and could not has failed, like one that did badly.
-                if main.is_some() && self.phase() < Phase::Closed {
-                    self.fail((*error).clone());
-                }
-                let _ = sender.send(Err(error));
-                return;
-            }
-        };
-        tracing::debug!(child = name, "started");
-        match main {
-            None => {
-                let portal = Portal::new(self.0.actor.clone(), link.clone(), None);
-                let _ = sender.send(Ok(portal));
-                self.watch_daemon(&link, accepted).await;
-            }
-            Some(main) => {
-                let (result, receiver) = watch::channel(None);
-                let portal = Portal::new(self.0.actor.clone(), link.clone(), Some(receiver));
-                let call = link.call(&main.function, main.kwargs);
-                let _ = sender.send(Ok(portal));
-                self.watch_one_shot(&link, call, result, accepted).await;
-            }
-        }
-        // A dead child's pipe ends by itself, behind what the child still had to say.
-        if !link.has_exited() {
-            link.close();
-        }
-    }
-
-    /// Has the broker start the child, unless the nursery ends first.
-    async fn bring_up(&self, spec: SpawnSpec, one_shot: bool) -> Result<Link, Box<RemoteError>> {
-        let name = spec.name.clone();
-        let actor = &self.0.actor;
-        let (request, mut answer) = actor.port().spawn(spec);
-        let give_up = self.reached(if one_shot { Phase::Closed } else { Phase::Failing });
-        let spawned = tokio::select! {
-            spawned = &mut answer => spawned,
-            () = give_up => {
-                actor.port().abandon(request);
-                answer.await
-            }
-        };
-        let (child, pipe, exit) = spawned.unwrap_or_else(|_| Err(Box::new(crate::port::broker_gone())))?;
-        match actor.link(child.clone(), pipe, exit, Role::Initiator, Owner::Us) {
-            Ok(link) => Ok(link),
-            Err(error) => {
-                // Nobody could ever call it.
-                let _ = actor.cancel_peer(&child).await;
-                let reason = format!("cannot use the pipe to it: {error}");
-                let failed = SpawnFailed { name, reason, exit: None, stderr: Vec::new() };
-                Err(Box::new(RemoteError::of(&failed)))
-            }
-        }
-    }
-
-    /// Waits for a daemon's end, which is a failure unless it was asked for.
-    async fn watch_daemon(&self, link: &Link, accepted: oneshot::Receiver<()>) {
-        tokio::select! {
-            biased;
-            exit = link.exited() => {
-                if exit != Exit::Code(0) && !link.end_expected() {
-                    self.fail(RemoteError::of(&ActorDied { actor: link.peer().clone(), exit }));
-                }
-            }
-            () = self.reached(Phase::Failing) => self.end(link).await,
-            Err(_) = accepted => self.end(link).await,
-        }
-    }
-
-    /// Waits for a one-shot's outcome, then ends its actor.
-    async fn watch_one_shot(
-        &self,
-        link: &Link,
-        mut call: crate::link::Call,
-        result: watch::Sender<Option<Outcome>>,
-        accepted: oneshot::Receiver<()>,
-    ) {
-        let settled = tokio::select! {
-            biased;
-            outcome = &mut call => Some(outcome),
-            () = self.reached(Phase::Failing) => None,
-            Err(_) = accepted => None,
-        };
-        let outcome = match settled {
-            Some(outcome) => outcome,
-            None => {
-                if self.phase() == Phase::Failing {
-                    tokio::select! {
-                        () = call.begun() => {}
-                        () = self.reached(Phase::Closed) => {}
-                    }
-                }
-                let (outcome, ()) = tokio::join!(call, self.end(link));
-                outcome
-            }
-        };
-        if let Err(error) = &outcome
-            && !self.absorbs(error, link)
-        {
-            self.fail((**error).clone());
-        }
-        result.send_replace(Some(outcome));
-        self.end(link).await;
-    }
-
-    /// Whether an error is only what a child ends with because this actor ended it.
-    fn absorbs(&self, error: &RemoteError, link: &Link) -> bool {
-        let ours = error.canceller.as_ref() == Some(self.0.actor.id());
-        (error.is::<ContextCancelled>() && ours) || (error.is::<ActorDied>() && link.end_expected())
-    }
-
-    async fn end(&self, link: &Link) {
-        link.expect_end();
-        if !link.has_exited()
-            && let Err(error) = self.0.actor.cancel_peer(link.peer()).await
-        {
-            tracing::debug!(%error, child = %link.peer(), "cannot be cancelled");
-        }
     }
 }

@@ -12,6 +12,7 @@ use greenroom_wire::Outcome;
 use crate::actor::Actor;
 use crate::cancel::Cancellation;
 use crate::nursery::Nursery;
+use crate::supervision::Supervision;
 
 /// A handle to a running task; clones are the same task.
 #[derive(Clone, Debug)]
@@ -71,7 +72,15 @@ impl Task {
 
     /// Opens a nursery that lives at most as long as the task; after its end, a closed one.
     pub fn open_nursery(&self) -> Nursery {
-        let nursery = Nursery::open(self.actor());
+        self.adopt(Nursery::open(self.actor()))
+    }
+
+    /// As [`Task::open_nursery`], for a nursery that starts its children again.
+    pub fn open_supervised_nursery(&self, supervision: Supervision) -> Nursery {
+        self.adopt(Nursery::open_supervised(self.actor(), supervision))
+    }
+
+    fn adopt(&self, nursery: Nursery) -> Nursery {
         let mut nurseries = self.0.nurseries.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *nurseries {
             Some(nurseries) => {

@@ -155,13 +155,13 @@ impl Schedule {
                 }
             }
             Act::Kill { whom } => {
-                self.chosen(whom).inspect(|portal| self.world.broker.kill(portal.peer(), Exit::Signal(9)));
+                self.chosen(whom).inspect(|portal| self.world.broker.kill(&portal.peer(), Exit::Signal(9)));
             }
             Act::Cut { whom } => {
-                self.chosen(whom).inspect(|portal| self.world.broker.cut(portal.peer()));
+                self.chosen(whom).inspect(|portal| self.world.broker.cut(&portal.peer()));
             }
             Act::Stop { whom } => {
-                self.chosen(whom).inspect(|portal| self.world.broker.stop(portal.peer()));
+                self.chosen(whom).inspect(|portal| self.world.broker.stop(&portal.peer()));
             }
             Act::CancelActor { whom } => {
                 if let Some(portal) = self.chosen(whom).cloned() {
