@@ -20,6 +20,7 @@ mod child;
 mod coordinator;
 mod run;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -83,6 +84,17 @@ pub struct OneShot {
 
 type Started = Result<Portal, Box<RemoteError>>;
 
+/// A child that is being started. Dropping it cancels the child.
+struct Starting {
+    started: oneshot::Receiver<Started>,
+    /// Told once the portal is in the hands of whoever asked for the child.
+    accept: oneshot::Sender<()>,
+}
+
+fn closed() -> Box<RemoteError> {
+    Box::new(RemoteError::of(&NurseryClosed {}))
+}
+
 impl Nursery {
     /// Opens a nursery in an actor. It is closed by [`Nursery::close`], not by being dropped.
     pub fn open(actor: &Actor) -> Self {
@@ -120,56 +132,48 @@ impl Nursery {
         main: Option<OneShot>,
         restart: Option<Restart>,
     ) -> Started {
-        let closed = || Err(Box::new(RemoteError::of(&NurseryClosed {})));
-        let Some(id) = self.admit(main.is_some()) else { return closed() };
-        let (sender, started) = oneshot::channel();
-        let (accept, accepted) = oneshot::channel();
-        let order = child::Order { spec, main, sender, accepted };
-        let nursery = self.clone();
-        tokio::spawn(async move {
-            match &nursery.0.coordinator {
-                None => {
-                    nursery.raise(order).await;
-                    nursery.one_less();
-                }
-                Some(reports) => nursery.raise_supervised(id, order, restart, reports).await,
-            }
-        });
-        let started = started.await.unwrap_or_else(|_| closed());
+        let Starting { started, accept } = self.begin(spec, main, restart).ok_or_else(closed)?;
+        let started = started.await.unwrap_or_else(|_| Err(closed()));
         // A portal that was sent but never taken from the channel has no holder either.
         let _ = accept.send(());
         started
     }
 
-    /// Starts `count` daemons at once, named after their number: `name.worker_0` and so on.
+    /// Starts `count` daemons at once, named after their number: `name.worker_0` and so on. Resolves
+    /// once all can be called. Dropping the future cancels them.
     ///
     /// # Errors
-    /// That of the first that cannot be started. The others are then ended.
+    /// That of the first that cannot be started. The others are then cancelled, and those that were
+    /// up are gone.
     pub async fn open_actor_cluster(
         &self,
         name: &str,
         spec: SpawnSpec,
         count: usize,
     ) -> Result<Vec<Portal>, Box<RemoteError>> {
-        let mut starts: FuturesUnordered<_> = (0..count)
-            .map(|number| {
-                let spec = SpawnSpec { name: format!("{name}.worker_{number}"), ..spec.clone() };
-                async move { (number, self.start(spec, None).await) }
-            })
-            .collect();
-        let mut workers = Vec::with_capacity(count);
+        let (mut starts, mut accepts) = (FuturesUnordered::new(), Vec::with_capacity(count));
+        for number in 0..count {
+            let spec = SpawnSpec { name: format!("{name}.worker_{number}"), ..spec.clone() };
+            let Starting { started, accept } = self.begin(spec, None, None).ok_or_else(closed)?;
+            starts.push(async move { (number, started.await.unwrap_or_else(|_| Err(closed()))) });
+            accepts.push(accept);
+        }
+        let mut workers = BTreeMap::new();
         while let Some((number, started)) = starts.next().await {
             match started {
-                Ok(portal) => workers.push((number, portal)),
+                Ok(portal) => _ = workers.insert(number, portal),
                 Err(error) => {
-                    drop(starts);
-                    join_all(workers.iter().map(|(_, portal)| portal.cancel_actor())).await;
+                    // Whoever is not accepted is ended.
+                    drop((starts, accepts));
+                    join_all(workers.values().map(Portal::closed)).await;
                     return Err(error);
                 }
             }
         }
-        workers.sort_by_key(|(number, _)| *number);
-        Ok(workers.into_iter().map(|(_, portal)| portal).collect())
+        for accept in accepts {
+            let _ = accept.send(());
+        }
+        Ok(workers.into_values().collect())
     }
 
     /// Waits until every child has ended.
@@ -213,6 +217,25 @@ impl Nursery {
     pub(crate) fn is_spent(&self) -> bool {
         let (state, status) = (self.state(), *self.0.status.borrow());
         status.phase == Phase::Closed && status.alive == 0 && (state.raised || state.errors.is_empty())
+    }
+
+    /// Begins to start a child, unless it is too late for that.
+    fn begin(&self, spec: SpawnSpec, main: Option<OneShot>, restart: Option<Restart>) -> Option<Starting> {
+        let id = self.admit(main.is_some())?;
+        let (sender, started) = oneshot::channel();
+        let (accept, accepted) = oneshot::channel();
+        let order = child::Order { spec, main, sender, accepted };
+        let nursery = self.clone();
+        tokio::spawn(async move {
+            match &nursery.0.coordinator {
+                None => {
+                    nursery.raise(order).await;
+                    nursery.one_less();
+                }
+                Some(reports) => nursery.raise_supervised(id, order, restart, reports).await,
+            }
+        });
+        Some(Starting { started, accept })
     }
 
     /// Takes one more child, unless it is too late for that.

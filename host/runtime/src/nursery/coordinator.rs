@@ -1,7 +1,7 @@
 //! The one who starts the children of a supervised nursery again.
 //!
 //! Owns: the children that are up or about to be again, and carrying out what is decided about
-//! them, one end at a time. Must not know: how it is decided. Invariant: between two reports every
+//! them, one end at a time; those being started for the first time are nobody's group yet. Must not know: how it is decided. Invariant: between two reports every
 //! child runs; whoever does not any more has ended for good.
 
 use std::collections::BTreeMap;
@@ -158,9 +158,7 @@ impl Child {
             }
         });
     }
-}
 
-impl Child {
     /// Starts the child once more, unless it is not to be any more: then it stays without a run.
     async fn start_again(&mut self, nursery: &Nursery) -> Result<(), Box<RemoteError>> {
         let slot = self.slot.clone();
@@ -294,6 +292,8 @@ impl Coordinator {
             let done = matches!(over.ending, Ending::Normal) && !self.supervisor.renews(id, Manner::Normal);
             if done || !plan.start.contains(&id) {
                 self.bury(nursery, id);
+            } else if let Ending::Failed(error) = over.ending {
+                tracing::warn!(child = child.spec.name, %error, "failed while it was ended with others");
             }
         }
         self.pause(nursery, &plan.start, plan.after).await;

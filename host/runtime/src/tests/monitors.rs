@@ -96,3 +96,37 @@ async fn b9_a_cluster_that_cannot_be_whole_leaves_nothing() {
         world.settle().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn b9_a_cluster_whose_start_is_dropped_leaves_nothing() {
+    for supervised in [false, true] {
+        let world = World::new(library());
+        let nursery = if supervised { world.supervised(Supervision::default()) } else { world.nursery() };
+        let mut start = Box::pin(nursery.open_actor_cluster("pool", spec("", &["leaf"]), 3));
+        assert!(futures_util::poll!(start.as_mut()).is_pending());
+        world.broker.set_startup(MS * 100);
+        let late = nursery.start(spec("late", &["leaf"]), None);
+        tokio::time::timeout(MS * 50, futures_util::future::join(&mut start, late)).await.expect_err("late");
+        drop(start);
+        tokio::time::timeout(MS * 100, nursery.join()).await.expect("all are gone").expect("no failure");
+        world.settle().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn b9_the_order_of_a_cluster_is_that_of_its_numbers() {
+    let world = World::new(library());
+    let nursery =
+        world.supervised(Supervision { strategy: crate::Strategy::RestForOne, ..Supervision::default() });
+    let workers = nursery.open_actor_cluster("pool", spec("", &["leaf"]), 4).await.expect("starts");
+    let before = world.broker.journal().lines().len();
+    world.broker.kill(&workers[1].peer(), Exit::Signal(9));
+    workers[1].closed().await;
+    workers[3].call("leaf:who", Bytes::new()).await.expect("the last to be up again");
+    let lines = world.broker.journal().lines().split_off(before);
+    let wanted =
+        ["exited 1", "asked 3", "exited 3", "asked 2", "exited 2", "started 1", "started 2", "started 3"];
+    let wanted = wanted.map(|line| line.replace(' ', " pool.worker_"));
+    assert_eq!(lines, wanted);
+    nursery.cancel().await.expect("well");
+}

@@ -371,3 +371,27 @@ async fn b7_a_failure_while_the_nursery_closes_is_raised() {
     assert_eq!(nursery.cancel().await.expect_err("one concerns others").message, "out of spite");
     world.settle().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn b7_a_supervised_nursery_is_forgotten_with_its_last_handle() {
+    let world = World::new(library());
+    let before = world.operator.handles();
+    for closed in [true, false] {
+        let nursery = world.supervised(Supervision::default());
+        let leaf = nursery.start(spec("leaf", &["leaf"]), None).await.expect("starts");
+        world.broker.kill(&leaf.peer(), Exit::Signal(9));
+        leaf.closed().await;
+        who(&leaf).await.expect("is up again");
+        if closed {
+            nursery.cancel().await.expect("well");
+        }
+        drop(nursery);
+        tokio::time::sleep(MS * 100).await;
+        assert_eq!(world.broker.alive(), usize::from(!closed), "it is closed, not dropped");
+        leaf.cancel_actor().await.expect("may");
+        drop(leaf);
+        tokio::time::sleep(MS * 100).await;
+        assert_eq!(world.operator.handles(), before);
+    }
+    world.settle().await;
+}
