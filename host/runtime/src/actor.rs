@@ -22,7 +22,7 @@ use crate::dialog::Dialog;
 use crate::dispatch::cancelled;
 use crate::guest::Guest;
 use crate::introduce::{Introductions, handed_over};
-use crate::link::{ExitNotice, Link, Owner};
+use crate::link::{ExitNotice, Link, Owner, Queue};
 use crate::port::{Port, broker_gone};
 use crate::task::Task;
 
@@ -156,6 +156,23 @@ impl Actor {
     ) -> io::Result<Link> {
         let pipe = Pipe::from_attachment(pipe)?;
         let link = Link::drive(self.clone(), peer, owner, pipe, role, exit);
+        self.links().push(link.clone());
+        Ok(link)
+    }
+
+    /// Drives a pipe to a peer for whom calls have waited.
+    ///
+    /// # Errors
+    /// When the pipe cannot be registered with the reactor.
+    pub(crate) fn lead(
+        &self,
+        queue: Queue,
+        peer: ActorId,
+        pipe: Attachment,
+        exit: ExitNotice,
+    ) -> io::Result<Link> {
+        let pipe = Pipe::from_attachment(pipe)?;
+        let link = queue.lead(self.clone(), peer, pipe, Role::Initiator, exit);
         self.links().push(link.clone());
         Ok(link)
     }

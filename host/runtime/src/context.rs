@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use greenroom_abi::RemoteError;
-use greenroom_abi::kind::{ContextCancelled, DeadlineExceeded};
+use greenroom_abi::kind::ContextCancelled;
 use greenroom_wire::Outcome;
 use tokio::time::Instant;
 
@@ -129,10 +129,7 @@ impl Context {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) if self.absorbs(&error) => Ok(()),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(Box::new(RemoteError::of(&DeadlineExceeded {
-                function: self.0.function().to_owned(),
-                limit_ms: u64::try_from(bound.as_millis()).unwrap_or(u64::MAX),
-            }))),
+            Err(_) => Err(Box::new(self.0.too_late(bound))),
         }
     }
 

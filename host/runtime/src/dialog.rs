@@ -14,10 +14,13 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use greenroom_abi::RemoteError;
-use greenroom_abi::kind::{ContextProtocol, Kind, LimitExceeded, StreamClosed, StreamOverrun};
+use greenroom_abi::kind::{
+    ContextProtocol, DeadlineExceeded, Kind, LimitExceeded, StreamClosed, StreamOverrun,
+};
 use greenroom_wire::{Balance, Config, ContextId, Credit, Outcome, Overrun};
 
 use crate::link::{Command, Link};
@@ -216,6 +219,24 @@ impl Dialog {
     pub(crate) fn context(&self) -> Option<ContextId> {
         let state = self.state();
         state.context.filter(|_| !matches!(state.phase, Phase::Ended(_)))
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state().phase, Phase::Ended(_))
+    }
+
+    /// Ends a context that was never put on its way.
+    pub(crate) fn give_up(&self, error: impl FnOnce() -> RemoteError) {
+        let waits = self.state().context.is_none();
+        if waits {
+            self.end(Some(Err(Box::new(error()))));
+        }
+    }
+
+    /// What it ends with past its deadline, if that was so long from its start.
+    pub(crate) fn too_late(&self, given: Duration) -> RemoteError {
+        let limit_ms = u64::try_from(given.as_millis()).unwrap_or(u64::MAX);
+        RemoteError::of(&DeadlineExceeded { function: self.function.to_string(), limit_ms })
     }
 
     pub(crate) fn acknowledged(&self) {

@@ -19,9 +19,9 @@ use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 use greenroom_abi::RemoteError;
-use greenroom_abi::kind::PeerMisbehaved;
+use greenroom_abi::kind::{ContextCancelled, PeerMisbehaved};
 use greenroom_transport::Pipe;
-use greenroom_wire::{Config, ContextId, Event, Role, Session, StartOptions};
+use greenroom_wire::{Config, ContextId, Event, Outcome, Role, Session, StartOptions};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, timeout_at};
@@ -49,6 +49,8 @@ pub(crate) struct Driver {
     input: BytesMut,
     output: BytesMut,
     calls: HashMap<ContextId, Arc<Dialog>>,
+    /// Contexts whose callers will be told of the peer's death once the pipe has ended.
+    casualties: Vec<Arc<Dialog>>,
     tasks: HashMap<ContextId, Task>,
     /// Whether to leave once no context is open.
     retiring: bool,
@@ -85,6 +87,7 @@ impl Driver {
             input: BytesMut::new(),
             output: BytesMut::new(),
             calls: HashMap::new(),
+            casualties: Vec::new(),
             tasks: HashMap::new(),
             retiring: false,
             timer: Box::pin(tokio::time::sleep_until(now().into())),
@@ -107,7 +110,7 @@ impl Driver {
             }
             // Only a call that is still open is worth the wait for how the peer died.
             Broken::Ended | Broken::Unwritable | Broken::Parted => {
-                if !self.calls.is_empty() {
+                if !self.calls.is_empty() || !self.casualties.is_empty() {
                     let _ = timeout_at(until, self.link.exited()).await;
                 }
                 self.link.obituary()
@@ -116,10 +119,8 @@ impl Driver {
         self.commands.close();
         self.session.handle_disconnect(&error);
         self.handle_events();
-        while let Ok(command) = self.commands.try_recv() {
-            if let Command::Start { dialog, .. } = command {
-                dialog.end(Some(Err(Box::new(error.clone()))));
-            }
+        for dialog in self.casualties {
+            dialog.end(Some(Err(Box::new(error.clone()))));
         }
     }
 
@@ -176,6 +177,7 @@ impl Driver {
     fn handle_command(&mut self, command: Command) {
         match command {
             Command::Start { dialog, kwargs, deadline } => {
+                let Some(dialog) = dialog.take() else { return };
                 let deadline = deadline.map(|until| until.into_std().saturating_duration_since(now()));
                 let options = StartOptions { deadline, dialog: dialog.is_linked() };
                 match self.session.start(dialog.function(), kwargs, options, now()) {
@@ -293,13 +295,25 @@ impl Driver {
                 Event::Stopped { context } => self.dialog(context, Dialog::stopped),
                 Event::Ended { context, outcome } => {
                     if let Some(dialog) = self.calls.remove(&context) {
-                        dialog.end(Some(outcome));
+                        if self.died_of(&outcome) {
+                            self.casualties.push(dialog);
+                        } else {
+                            dialog.end(Some(outcome));
+                        }
                     }
                 }
                 Event::Opened | Event::Pong { .. } | Event::Closed { .. } => {}
             }
         }
         handled
+    }
+
+    /// Whether a task has ended only because its actor is ended here to be started again.
+    fn died_of(&self, outcome: &Outcome) -> bool {
+        self.link.is_superseded()
+            && outcome.as_ref().is_err_and(|error| {
+                error.is::<ContextCancelled>() && error.canceller.as_ref() == Some(self.actor.id())
+            })
     }
 
     /// Tells the dialog of a context of either side; none is left of one that has ended here.

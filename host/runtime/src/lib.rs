@@ -18,7 +18,9 @@ mod namespace;
 mod nursery;
 mod port;
 mod portal;
+mod slot;
 mod stream;
+mod supervision;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,7 @@ pub use nursery::{Nursery, OneShot};
 pub use port::broker_gone;
 pub use portal::Portal;
 pub use stream::{Batch, MsgStream, StreamOptions, Subscription};
+pub use supervision::{Restart, Strategy, Supervision};
 pub use task::Task;
 
 /// What a call or a task ends with: a payload, or the error that took its place.

@@ -3,8 +3,8 @@
 //! Owns: who the peer is, and what one may ask of the driver. Must not know: sessions, bytes.
 //! Invariant: what is asked of a link that is gone ends at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,19 +40,77 @@ pub(crate) struct Link(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    peer: ActorId,
     us: ActorId,
+    /// Who was at the other end when the link was made.
+    first: Far,
+    /// Who came to it since, where a successor was awaited.
+    successor: OnceLock<Far>,
     owner: Owner,
     commands: mpsc::UnboundedSender<Command>,
-    exit: ExitNotice,
+    driven: AtomicBool,
     end_expected: AtomicBool,
+    /// Whether the peer gets a successor.
+    superseded: AtomicBool,
     cancel_bound: Duration,
+}
+
+/// Who is at the other end, and how word of their exit comes.
+#[derive(Clone, Debug)]
+struct Far {
+    peer: ActorId,
+    exit: ExitNotice,
+}
+
+/// What is asked of a link whose peer is still to come. Dropping it ends the calls that wait.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    link: Link,
+    commands: mpsc::UnboundedReceiver<Command>,
+}
+
+impl Queue {
+    /// The link to put calls into.
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Leads to a peer that has come.
+    pub(crate) fn lead(self, actor: Actor, peer: ActorId, pipe: Pipe, role: Role, exit: ExitNotice) -> Link {
+        let _ = self.link.0.successor.set(Far { peer, exit });
+        self.drive(actor, pipe, role)
+    }
+
+    fn drive(self, actor: Actor, pipe: Pipe, role: Role) -> Link {
+        let Self { link, commands } = self;
+        link.0.driven.store(true, Ordering::Relaxed);
+        tokio::spawn(Driver::new(actor, link.clone(), pipe, role, commands).run());
+        link
+    }
+}
+
+/// A context that is to be started. Dropped before it was, it ends: its peer is gone.
+#[derive(Debug)]
+pub(crate) struct Starting(Option<Arc<Dialog>>);
+
+impl Starting {
+    /// What is to be started; none if it has ended meanwhile.
+    pub(crate) fn take(mut self) -> Option<Arc<Dialog>> {
+        self.0.take().filter(|dialog| !dialog.has_ended())
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(dialog) = self.0.take() {
+            dialog.give_up(|| dialog.link().obituary());
+        }
+    }
 }
 
 /// What the handles ask of the driver.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Start { dialog: Arc<Dialog>, kwargs: Bytes, deadline: Option<Instant> },
+    Start { dialog: Starting, kwargs: Bytes, deadline: Option<Instant> },
     Cancel { dialog: Arc<Dialog> },
     Started { context: ContextId, value: Bytes },
     Send { context: ContextId, message: Bytes },
@@ -73,23 +131,50 @@ impl Link {
         role: Role,
         exit: ExitNotice,
     ) -> Self {
+        Self::queue(&actor, Far { peer, exit }, owner).drive(actor, pipe, role)
+    }
+
+    /// A link to whoever comes after this one's peer. The cancellations that the peer's end brings
+    /// are then told as what they are to their callers: its death.
+    pub(crate) fn follow(&self) -> Queue {
+        self.0.superseded.store(true, Ordering::Relaxed);
+        let Shared { us, owner, cancel_bound, .. } = &*self.0;
+        Self::waiting(us.clone(), self.far().clone(), *owner, *cancel_bound)
+    }
+
+    fn queue(actor: &Actor, first: Far, owner: Owner) -> Queue {
+        // A task that will not end loses its instance after the grace; then the peer answers.
+        let cancel_bound = actor.limits().grace + actor.limits().ask;
+        Self::waiting(actor.id().clone(), first, owner, cancel_bound)
+    }
+
+    fn waiting(us: ActorId, first: Far, owner: Owner, cancel_bound: Duration) -> Queue {
         let (sender, commands) = mpsc::unbounded_channel();
         let link = Self(Arc::new(Shared {
-            peer,
-            us: actor.id().clone(),
+            us,
+            first,
+            successor: OnceLock::new(),
             owner,
             commands: sender,
-            exit,
+            driven: AtomicBool::new(false),
             end_expected: AtomicBool::new(false),
-            // A task that will not end loses its instance after the grace; then the peer answers.
-            cancel_bound: actor.limits().grace + actor.limits().ask,
+            superseded: AtomicBool::new(false),
+            cancel_bound,
         }));
-        tokio::spawn(Driver::new(actor, link.clone(), pipe, role, commands).run());
-        link
+        Queue { link, commands }
+    }
+
+    fn far(&self) -> &Far {
+        self.0.successor.get().unwrap_or(&self.0.first)
     }
 
     pub(crate) fn peer(&self) -> &ActorId {
-        &self.0.peer
+        &self.far().peer
+    }
+
+    /// Whether the peer is ended here to be started again.
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.0.superseded.load(Ordering::Relaxed)
     }
 
     /// The actor at this end.
@@ -132,10 +217,20 @@ impl Link {
     }
 
     fn start(&self, dialog: Arc<Dialog>, kwargs: Bytes, options: CallOptions<'_>) -> Arc<Dialog> {
-        let command = Command::Start { dialog: dialog.clone(), kwargs, deadline: options.deadline() };
-        if self.command(command).is_err() {
-            dialog.end(Some(Err(Box::new(self.obituary()))));
+        let deadline = options.deadline();
+        if let Some(until) = deadline.filter(|_| !self.0.driven.load(Ordering::Relaxed)) {
+            // No session keeps the time of what waits for a peer to come.
+            let waiting = Arc::downgrade(&dialog);
+            tokio::spawn(async move {
+                let begun = Instant::now();
+                tokio::time::sleep_until(until).await;
+                if let Some(dialog) = waiting.upgrade() {
+                    dialog.give_up(|| dialog.too_late(until - begun));
+                }
+            });
         }
+        // Refused by a link that is gone, the command is dropped, and ends what it was to start.
+        let _ = self.command(Command::Start { dialog: Starting(Some(dialog.clone())), kwargs, deadline });
         dialog
     }
 
@@ -169,16 +264,18 @@ impl Link {
         self.0.commands.is_closed()
     }
 
-    /// Waits for the peer's exit notice.
-    pub(crate) async fn exited(&self) -> Exit {
-        let mut exit = self.0.exit.clone();
-        let notice = exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone());
-        notice.unwrap_or(Exit::Unknown)
+    /// Waits for the exit notice of whoever is the peer now.
+    pub(crate) fn exited(&self) -> impl Future<Output = Exit> + Send + use<> {
+        let mut exit = self.far().exit.clone();
+        async move {
+            let notice = exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone());
+            notice.unwrap_or(Exit::Unknown)
+        }
     }
 
     /// Whether the peer's exit notice has come.
     pub(crate) fn has_exited(&self) -> bool {
-        self.0.exit.borrow().is_some()
+        self.far().exit.borrow().is_some()
     }
 
     /// Notes that this actor is having the peer ended: its death is then no surprise.
@@ -192,7 +289,8 @@ impl Link {
 
     /// What a call to a dead peer ends with.
     pub(crate) fn obituary(&self) -> RemoteError {
-        let exit = self.0.exit.borrow().clone().unwrap_or(Exit::Unknown);
-        RemoteError::of(&ActorDied { actor: self.0.peer.clone(), exit })
+        let Far { peer, exit } = self.far();
+        let exit = exit.borrow().clone().unwrap_or(Exit::Unknown);
+        RemoteError::of(&ActorDied { actor: peer.clone(), exit })
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use greenroom_abi::kind::{ContextCancelled, DeadlineExceeded, NurseryError};
+use greenroom_abi::kind::{ContextCancelled, NurseryError};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_wire::Outcome;
 use tokio::time::Instant;
@@ -20,6 +20,7 @@ use crate::cancel::Cancellation;
 use crate::dialog::Dialog;
 use crate::nursery::Nursery;
 use crate::stream::{MsgStream, StreamOptions};
+use crate::supervision::Supervision;
 
 /// A handle to a running task; clones are the same task.
 #[derive(Clone, Debug)]
@@ -144,9 +145,7 @@ impl Task {
     pub(crate) fn judge_late(&self, error: Box<RemoteError>) -> Box<RemoteError> {
         match self.0.deadline {
             Some(Deadline { given, until }) if until <= Instant::now() && error.is::<ContextCancelled>() => {
-                let limit_ms = u64::try_from(given.as_millis()).unwrap_or(u64::MAX);
-                let function = self.function().to_owned();
-                Box::new(RemoteError::of(&DeadlineExceeded { function, limit_ms }))
+                Box::new(self.0.dialog.too_late(given))
             }
             _ => error,
         }
@@ -154,7 +153,15 @@ impl Task {
 
     /// Opens a nursery that lives at most as long as the task; after its end, a closed one.
     pub fn open_nursery(&self) -> Nursery {
-        let nursery = Nursery::open(self.actor());
+        self.adopt(Nursery::open(self.actor()))
+    }
+
+    /// As [`Task::open_nursery`], for a nursery that starts its children again.
+    pub fn open_supervised_nursery(&self, supervision: Supervision) -> Nursery {
+        self.adopt(Nursery::open_supervised(self.actor(), supervision))
+    }
+
+    fn adopt(&self, nursery: Nursery) -> Nursery {
         match &mut *self.owned() {
             Some(owned) => {
                 owned.nurseries.retain(|nursery| !nursery.is_spent());

@@ -100,10 +100,13 @@ fn remote_context(instance: &mut LinkerInstance<'_, Host>) -> wasmtime::Result<(
             Box::pin(async move { Ok((record(context?.wait_for_result().await),)) })
         },
     )?;
-    instance.func_wrap_concurrent("[method]remote-context.cancel", |accessor, (this,): (Resource<Linked>,)| {
-        let context = accessor.with(|mut access| access.get().table.get(&this).cloned());
-        Box::pin(async move { Ok((record(context?.cancel().await),)) })
-    })
+    instance.func_wrap_concurrent(
+        "[method]remote-context.cancel",
+        |accessor, (this,): (Resource<Linked>,)| {
+            let context = accessor.with(|mut access| access.get().table.get(&this).cloned());
+            Box::pin(async move { Ok((record(context?.cancel().await),)) })
+        },
+    )
 }
 
 /// Starts something through a portal on behalf of the task that asks.

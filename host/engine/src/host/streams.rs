@@ -98,13 +98,16 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
         store.data().table.get(&this)?.close();
         Ok(())
     })?;
-    instance.func_wrap_concurrent("[method]msg-stream.writable", |accessor, (this,): (Resource<Stream>,)| {
-        let stream = accessor.with(|mut access| access.get().table.get(&this).cloned());
-        Box::pin(async move {
-            stream?.writable().await;
-            Ok(())
-        })
-    })?;
+    instance.func_wrap_concurrent(
+        "[method]msg-stream.writable",
+        |accessor, (this,): (Resource<Stream>,)| {
+            let stream = accessor.with(|mut access| access.get().table.get(&this).cloned());
+            Box::pin(async move {
+                stream?.writable().await;
+                Ok(())
+            })
+        },
+    )?;
     instance.func_wrap_concurrent("[method]msg-stream.readable", |accessor, (this,): (Resource<Stream>,)| {
         let stream = accessor.with(|mut access| access.get().table.get(&this).cloned());
         Box::pin(async move {

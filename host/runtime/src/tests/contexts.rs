@@ -102,10 +102,7 @@ async fn d1_a_callee_that_fails_first_raises_where_it_was_opened() {
     let world = World::new(dialogs());
     let leaf = world.daemon("leaf", &["talk"]).await;
     let error = open(&leaf, "talk:fail").await.expect_err("fails");
-    assert_eq!(
-        (error.message.as_str(), &*error.relay_path),
-        ("before it started", &[leaf.peer().clone()][..])
-    );
+    assert_eq!((error.message.as_str(), &*error.relay_path), ("before it started", &[leaf.peer()][..]));
     let error = open(&leaf, "talk:none").await.expect_err("is not there");
     assert_eq!(error.src_type, "FunctionNotFound");
 }
@@ -181,7 +178,7 @@ async fn d3_the_wait_for_a_cancel_is_bounded() {
     assert!(asked.elapsed() <= Duration::from_millis(301), "{:?}", asked.elapsed());
     // A stopped process answers nothing at all.
     let (context, _) = open(&leaf, "talk:stuck").await.expect("opens");
-    world.broker.stop(leaf.peer());
+    world.broker.stop(&leaf.peer());
     let asked = Instant::now();
     let error = context.cancel().await.expect_err("nobody answers");
     assert_eq!(error.src_type, "DeadlineExceeded");
@@ -277,7 +274,7 @@ async fn a_lost_peer_ends_its_contexts() {
     let leaf = world.daemon("leaf", &["talk"]).await;
     let (context, _) = open(&leaf, "talk:sum").await.expect("opens");
     let stream = context.open_stream(StreamOptions::default()).expect("opens");
-    world.broker.kill(leaf.peer(), Exit::Signal(9));
+    world.broker.kill(&leaf.peer(), Exit::Signal(9));
     let error = stream.receive().await.expect_err("it died");
     assert_eq!(error.kind::<ActorDied>().expect("its kind").exit, Exit::Signal(9));
     assert!(context.wait_for_result().await.expect_err("it died").is::<ActorDied>());

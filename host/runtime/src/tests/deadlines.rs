@@ -122,7 +122,7 @@ async fn c9_a_task_past_its_deadline_says_so_itself() {
     // The callee keeps the time as well: a caller that is stopped cannot.
     let call = leaf.call_with("leaf:wait", Bytes::new(), within(SECOND));
     tokio::time::sleep(SECOND / 2).await;
-    world.broker.stop(leaf.peer());
+    world.broker.stop(&leaf.peer());
     tokio::time::sleep(SECOND).await;
     assert_eq!(journal.lines(), ["cancelled by operator"]);
     let error = call.await.expect_err("too long");
