@@ -21,7 +21,8 @@ pub(super) fn words() -> impl Strategy<Value = Word> {
     let bytes = prop_oneof![1..100u64, 1..5 * CHUNK as u64];
     prop_oneof![
         2 => sizes().prop_map(|size| Word::Started { size }),
-        8 => sizes().prop_map(|size| Word::Send { size }),
+        6 => (0..50usize).prop_map(|size| Word::Send { size }),
+        3 => sizes().prop_map(|size| Word::Send { size }),
         4 => (0..8u64, bytes).prop_map(|(messages, bytes)| Word::Grant { messages, bytes }),
         1 => Just(Word::Stop),
     ]
