@@ -20,7 +20,7 @@ pub enum Overrun {
     Wait,
     /// Its send fails.
     Error,
-    /// It drops the oldest message that waits, and tells the receiver how many it dropped.
+    /// It drops the oldest of the messages that wait.
     DropOldest,
 }
 

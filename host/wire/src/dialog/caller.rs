@@ -22,13 +22,14 @@ use crate::violation::PeerMisbehaved;
 /// The caller's states. `fresh` says that a chunked start moved on since the last look.
 ///
 /// ```text
-///  Queued ──first chunk──► Sending ──last frame──► Sent ─StartAck,data─► Acked
-///    │  └──only frame────────────────────────────► │ │                 │ │ │
-///    │ cancel, timeout        │ cancel, timeout    │ └──────cancel─────┤ │ │ deadline
-///    ▼                        ▼          timeout   │ timeout, deadline ▼ │ │
-///  (forgotten)            Abandoned ◄──────────────┴──────────── Cancelling│
-///                             │  ▲──────────────────────────────────────│──┘
-///                             └──────── Return or Error ────────────────┴──► (gone)
+///  Queued ──first chunk──► Sending ──last frame──► Sent ──StartAck, data──► Acked
+///    │  └──only frame────────────────────────────► │ └─cancel─┐ ┌─cancel──┘ │
+///    │ cancel, timeout,      │ cancel, timeout,    │          ▼ ▼           │
+///    │ deadline              │ deadline   timeout, │      Cancelling        │
+///    ▼                       ▼            deadline │          │ likewise    │ deadline
+///  (forgotten)           Abandoned ◄───────────────┴──────────┴─────────────┘
+///
+///  Sent, Acked, Cancelling, Abandoned ──Return or Error──► (gone)
 /// ```
 ///
 /// The streams of a dialog go on beside these states, the caller's until it cancels.

@@ -10,8 +10,8 @@ use crate::violation::PeerMisbehaved;
 /// The states of one direction. The caller's begins at `Open`.
 ///
 /// ```text
-///  Silent ──Started──► Open ──Stop, Cancel, end──► Stopped      Plain
-///    └────────────Stop, end──────────────────────────►
+///  Silent ──Started──► Open ──Stop, Cancel, end──► Stopped
+///     └──────────────────Stop, end───────────────────┘        Plain, for ever
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Direction {

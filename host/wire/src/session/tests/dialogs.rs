@@ -255,6 +255,9 @@ fn a_cancel_drops_what_the_caller_has_queued_and_goes_on_listening() {
     pair.right.session.handle_input(&mut out, pair.now).expect("honest");
     assert_eq!(pair.right.session.allowance.buffered(), CHUNK);
     pair.left.session.cancel(context, &actor("boss"));
+    pair.left.session.poll_transmit(&mut out, 1);
+    assert!(!pair.left.session.has_output(), "only the cancel was left");
+    pair.right.session.handle_input(&mut out, pair.now).expect("honest");
     pair.left.session.send(context, bytes(b"nor this")).expect("is ignored");
     pair.left.session.stop(context);
     pair.left.session.grant(context, PLENTY, Overrun::Wait);
