@@ -35,6 +35,7 @@ struct SpawnOptions {
 #[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
 #[component(enum)]
 #[repr(u8)]
+#[expect(dead_code, reason = "values of it are made by lifting only")]
 enum RestartEnum {
     #[component(name = "permanent")]
     Permanent,
@@ -57,6 +58,7 @@ impl From<RestartEnum> for Restart {
 #[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
 #[component(enum)]
 #[repr(u8)]
+#[expect(dead_code, reason = "values of it are made by lifting only")]
 enum StrategyEnum {
     #[component(name = "one-for-one")]
     OneForOne,

@@ -15,7 +15,8 @@ use super::{Host, record};
 #[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
 #[component(enum)]
 #[repr(u8)]
-enum OverrunEnum {
+#[expect(dead_code, reason = "values of it are made by lifting only")]
+pub(super) enum OverrunEnum {
     #[component(name = "wait")]
     Wait,
     #[component(name = "error")]
