@@ -26,7 +26,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     instance.func_wrap(
         "[method]portal.actor",
         |store: StoreContextMut<'_, Host>, (this,): (Resource<Portal>,)| {
-            Ok((ActorIdRecord::from(store.data().table.get(&this)?.peer().clone()),))
+            Ok((ActorIdRecord::from(store.data().table.get(&this)?.peer()),))
         },
     )?;
     instance.func_wrap_concurrent(

@@ -108,21 +108,62 @@ async fn b7_a_portal_follows_and_only_calls_in_flight_fail() {
 
 #[tokio::test(start_paused = true)]
 async fn b7_calls_in_flight_to_those_ended_with_another_fail_as_its_do() {
-    let world = World::new(library().with("leaf:tidy", |task, _| async move {
-        task.cancelled().await;
-        value("tidied up")
+    for notice in [Notice::AtOnce, Notice::Late(MS * 20)] {
+        let world = World::new(library().with("leaf:tidy", |task, _| async move {
+            task.cancelled().await;
+            value("tidied up")
+        }));
+        world.broker.set_notice(notice);
+        let nursery =
+            world.supervised(Supervision { strategy: Strategy::OneForAll, ..Supervision::default() });
+        let one = nursery.start(spec("one", &["leaf"]), None).await.expect("starts");
+        let two = nursery.start(spec("two", &["leaf"]), None).await.expect("starts");
+        let [cancelled, tidied] = ["leaf:wait", "leaf:tidy"].map(|name| two.call(name, Bytes::new()));
+        tokio::time::sleep(MS).await;
+        world.broker.kill(&one.peer(), Exit::Signal(9));
+        let (cancelled, tidied) = tokio::join!(cancelled, tidied);
+        assert_eq!(died(&cancelled), Some(Exit::Code(0)), "nobody who called it has cancelled it");
+        assert_eq!(tidied, value("tidied up"), "what it came to is told");
+        assert_eq!(who(&two).await, value(two.peer()));
+        nursery.cancel().await.expect("well");
+        world.settle().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn b7_whoever_ends_by_itself_while_others_are_ended_is_done() {
+    let world = World::new(library().with("leaf:soon", |_, _| async {
+        tokio::time::sleep(MS * 300).await;
+        value("done")
     }));
     let nursery = world.supervised(Supervision { strategy: Strategy::OneForAll, ..Supervision::default() });
     let one = nursery.start(spec("one", &["leaf"]), None).await.expect("starts");
-    let two = nursery.start(spec("two", &["leaf"]), None).await.expect("starts");
-    let [cancelled, tidied] = ["leaf:wait", "leaf:tidy"].map(|name| two.call(name, Bytes::new()));
-    tokio::time::sleep(MS).await;
+    let soon = nursery.start(spec("soon", &["leaf"]), one_shot("leaf:soon")).await.expect("starts");
+    let stubborn = nursery.start(spec("stubborn", &["leaf"]), None).await.expect("starts");
+    world.broker.stop(&stubborn.peer());
     world.broker.kill(&one.peer(), Exit::Signal(9));
-    let (cancelled, tidied) = tokio::join!(cancelled, tidied);
-    assert_eq!(died(&cancelled), Some(Exit::Code(0)), "nobody who called it has cancelled it");
-    assert_eq!(tidied, value("tidied up"), "what it came to is told");
-    assert_eq!(who(&two).await, value(two.peer()));
+    assert_eq!(soon.wait_for_result().await, value("done"));
+    assert_eq!(who(&stubborn).await, value(stubborn.peer()), "it took the ladder to end it");
+    let lines = world.broker.journal().lines();
+    assert_eq!(lines.iter().filter(|line| *line == "started soon").count(), 1, "{lines:?}");
     nursery.cancel().await.expect("well");
+    world.settle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn b7_calls_to_whoever_is_on_the_way_out_for_good_do_not_wait() {
+    let world = World::new(library());
+    let nursery = world.supervised(Supervision::default());
+    let leaf = nursery.start(spec("leaf", &["leaf"]), None).await.expect("starts");
+    world.broker.stop(&leaf.peer());
+    let ending = leaf.clone();
+    let ending = tokio::spawn(async move { ending.cancel_actor().await });
+    tokio::time::sleep(MS).await;
+    world.broker.cut(&leaf.peer());
+    tokio::time::sleep(MS).await;
+    assert!(died(&tokio::time::timeout(MS, who(&leaf)).await.expect("at once")).is_some());
+    ending.await.expect("no panic").expect("may");
+    nursery.join().await.expect("no failure");
     world.settle().await;
 }
 
@@ -174,7 +215,8 @@ async fn b7_a_nursery_that_closes_cuts_the_pause_and_ends_those_who_wait() {
 #[tokio::test(start_paused = true)]
 async fn b7_a_nursery_that_closes_gives_up_the_start_in_the_middle_of_a_group() {
     let world = World::new(library());
-    let nursery = world.supervised(Supervision { strategy: Strategy::OneForAll, ..slow() });
+    // One failure more would be too many: giving up a start is none.
+    let nursery = world.supervised(Supervision { strategy: Strategy::OneForAll, intensity: 1, ..slow() });
     let mut portals = Vec::new();
     for name in ["one", "two", "three"] {
         portals.push(nursery.start(spec(name, &["leaf"]), None).await.expect("starts"));
@@ -185,8 +227,9 @@ async fn b7_a_nursery_that_closes_gives_up_the_start_in_the_middle_of_a_group() 
     // Past the pause and the start of the first, in the start of the second.
     tokio::time::sleep(MS * 550).await;
     nursery.cancel().await.expect("well");
-    assert!(world.broker.journal().lines().contains(&"abandoned two".to_owned()));
-    assert_eq!(world.broker.named("three"), []);
+    let lines = world.broker.journal().lines();
+    assert!(lines.contains(&"abandoned two".to_owned()), "{lines:?}");
+    assert!(!lines.contains(&"abandoned three".to_owned()), "not even asked for: {lines:?}");
     for portal in &portals {
         assert!(died(&tokio::time::timeout(MS, who(portal)).await.expect("at once")).is_some());
     }
@@ -393,5 +436,20 @@ async fn b7_a_supervised_nursery_is_forgotten_with_its_last_handle() {
         tokio::time::sleep(MS * 100).await;
         assert_eq!(world.operator.handles(), before);
     }
+    world.settle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn b7_what_becomes_of_whoever_is_ended_through_its_portal_concerns_nobody() {
+    let world = World::new(library().with("leaf:spite", |task, _| async move {
+        task.cancelled().await;
+        failure("out of spite")
+    }));
+    let nursery = world.supervised(Supervision { intensity: 0, ..Supervision::default() });
+    let leaf = nursery.start(spec("leaf", &["leaf"]), one_shot("leaf:spite")).await.expect("starts");
+    tokio::time::sleep(MS).await;
+    leaf.cancel_actor().await.expect("may");
+    assert_eq!(leaf.wait_for_result().await.expect_err("it failed").message, "out of spite");
+    nursery.join().await.expect("it is not supervised any more");
     world.settle().await;
 }
