@@ -1,10 +1,11 @@
-//! Contracts: a context declares the types it starts with, sends, receives and returns. A value of
-//! another type is caught by whoever can see it first, and ends that context only.
+//! Contracts: a context declares the types that it starts with, sends, receives and returns. A value
+//! of another type is an error where it is first noticed, and ends that context only.
 //!
 //! `greenroom run typed.wasm`
 
 use greenroom_guest::kind::MsgTypeError;
-use greenroom_guest::prelude::*;
+use greenroom_guest::{Contract, prelude::*};
+use serde::{Serialize, de::DeserializeOwned};
 
 /// What the actor serves.
 #[module]
@@ -32,72 +33,82 @@ pub mod math {
 }
 
 /// What a caller gets of a dialog: the answer to its one message, and the result.
-type Dialog<Sends, Output> = Result<(Option<Sends>, Output), Fault>;
+type Dialog<Sends, Output> = Result<(Sends, Output), Fault>;
 
-/// Opens `math:squares` by name, as somebody would who is mistaken about its types, sends one
-/// message and waits for the end.
-async fn talk<First, Sends, Receives, Output>(actor: &Portal, message: Receives) -> Dialog<Sends, Output>
+/// Opens `math:squares` by name and talks with it as somebody would who takes its types for these.
+async fn by_name<First, Sends, Receives, Output>(math: &Portal, message: Receives) -> Dialog<Sends, Output>
 where
-    First: serde::de::DeserializeOwned + 'static,
-    Sends: serde::de::DeserializeOwned + 'static,
-    Receives: serde::Serialize + 'static,
-    Output: serde::de::DeserializeOwned + 'static,
+    First: DeserializeOwned + 'static,
+    Sends: DeserializeOwned + 'static,
+    Receives: Serialize + 'static,
+    Output: DeserializeOwned + 'static,
 {
-    let opened = actor.open_context_from_ns::<First, Sends, Receives, Output>("math", "squares", kwargs! {});
+    let opened = math.open_context_from_ns::<First, Sends, Receives, Output>("math", "squares", kwargs! {});
     let (context, _first) = opened.await?;
-    let mut stream = context.open_stream()?;
+    let stream = context.open_stream()?;
     stream.send(message).await?;
-    let answer = stream.receive().await?;
-    stream.close();
-    Ok((answer, context.wait_for_result().await?))
+    end(context, stream).await
 }
 
-/// As somebody would who knows the types, but passes on a value that it has not read.
-async fn talk_unread(actor: &Portal) -> Dialog<i64, u32> {
-    let (context, _first) = actor.open_context(math::squares {}).await?;
-    let mut stream = context.open_stream()?;
-    let nine = actor.run_encoded("math", "nine", kwargs! {}).await?;
+/// Opens it with the types it has, and passes on a value that nobody here has decoded.
+async fn unread(math: &Portal) -> Dialog<i64, u32> {
+    let (context, _first) = math.open_context(math::squares {}).await?;
+    let stream = context.open_stream()?;
+    let nine = math.run_encoded("math", "nine", kwargs! {}).await?;
     stream.send_encoded(nine).await?;
-    let answer = stream.receive().await?;
-    stream.close();
-    Ok((answer, context.wait_for_result().await?))
+    end(context, stream).await
 }
 
-/// Which part of the contract was broken, and who saw it.
-fn caught<T>(outcome: Result<T, Fault>) -> Result<String, Fault> {
-    let Err(fault) = outcome else { fault!("nobody has seen that the contract is broken") };
+/// The rest of a dialog, once its message is sent.
+async fn end<C>(
+    context: RemoteContext<C>,
+    mut stream: MsgStream<C::Receives, C::Sends>,
+) -> Dialog<C::Sends, C::Output>
+where
+    C: Contract<Sends: DeserializeOwned, Output: DeserializeOwned>,
+{
+    let answer = stream.receive().await?;
+    stream.close();
+    // If there was no answer, the result tells why.
+    let result = context.wait_for_result().await?;
+    let Some(answer) = answer else { fault!("it has ended without an answer") };
+    Ok((answer, result))
+}
+
+/// Which part of the contract was broken, and where that was noticed.
+fn breach<T>(dialog: Result<T, Fault>) -> Result<String, Fault> {
+    let Err(fault) = dialog else { fault!("nobody has noticed that the contract is broken") };
     let error = fault.as_remote();
     let Some(MsgTypeError { part, expected, .. }) = error.downcast() else { return Err(fault) };
-    // An error that has come from no other actor was raised here.
-    let by = error.src_actor.as_ref().map_or("the caller", |actor| actor.name.as_str());
-    Ok(format!("{part}: caught by {by}, who declares `{expected}`"))
+    // What has come from no other actor was raised in this one.
+    let side = if error.src_actor.is_some() { "callee" } else { "caller" };
+    Ok(format!("{part}: raised at the {side}, which declares `{expected}`"))
 }
 
-/// Breaks the contract in every way, then keeps it, and tells who noticed.
+/// Breaks the contract in every way, then keeps it, and tells what came of each.
 #[greenroom_guest::main]
 async fn main() -> Result<String, Fault> {
     let nursery = Nursery::open();
-    let actor = nursery.start_actor("math", [math::MODULE]).await?;
-    let (bystander, _first) = actor.open_context(math::squares {}).await?;
-    let mut stream = bystander.open_stream()?;
+    let math = nursery.start_actor("math", [math::MODULE]).await?;
+    // A context that is open beside all the others.
+    let (beside, _first) = math.open_context(math::squares {}).await?;
+    let stream = beside.open_stream()?;
 
     let mut report = vec![
-        caught(talk::<u32, i64, i64, u32>(&actor, 3).await)?,
-        caught(talk::<String, bool, i64, u32>(&actor, 3).await)?,
-        caught(talk::<String, i64, i64, bool>(&actor, 3).await)?,
-        caught(talk::<String, i64, bool, u32>(&actor, true).await)?,
-        caught(talk_unread(&actor).await)?,
+        breach(by_name::<bool, i64, i64, u32>(&math, 3).await)?,
+        breach(by_name::<String, bool, i64, u32>(&math, 3).await)?,
+        breach(by_name::<String, i64, i64, bool>(&math, 3).await)?,
+        breach(by_name::<String, i64, bool, u32>(&math, true).await)?,
+        breach(unread(&math).await)?,
     ];
 
-    let (answer, count) = talk::<String, i64, i64, u32>(&actor, 3).await?;
-    report.push(format!("kept: {answer:?}, {count} in all"));
+    let (nine, count) = by_name::<String, i64, i64, u32>(&math, 3).await?;
+    report.push(format!("kept: 3 squared is {nine}; {count} in all"));
 
-    // A context that was open all the time has not noticed anything.
     stream.send(4).await?;
-    let answer = stream.receive().await?;
-    stream.close();
-    report.push(format!("beside: {answer:?}, {} in all", bystander.wait_for_result().await?));
-    actor.cancel_actor().await?;
+    let (sixteen, count) = end(beside, stream).await?;
+    report.push(format!("beside: 4 squared is {sixteen}; {count} in all"));
+    math.cancel_actor().await?;
     Ok(report.join("\n"))
 }
 
@@ -105,7 +116,7 @@ async fn main() -> Result<String, Fault> {
 mod tests {
     use super::*;
 
-    fn breach() -> RemoteActorError {
+    fn broken() -> RemoteActorError {
         RemoteActorError::of(&MsgTypeError {
             function: "math:squares".into(),
             part: "result".into(),
@@ -115,18 +126,18 @@ mod tests {
     }
 
     #[test]
-    fn tells_who_caught_it() {
-        let here: Result<(), _> = Err(breach().into());
-        assert_eq!(caught(here).expect("a breach"), "result: caught by the caller, who declares `bool`");
+    fn tells_where_it_was_noticed() {
+        let here: Result<(), _> = Err(broken().into());
+        assert_eq!(breach(here).expect("a breach"), "result: raised at the caller, which declares `bool`");
         let math = ActorId { name: "math".into(), uuid: "u".into() };
-        let there: Result<(), _> = Err(breach().relayed_by(&math).into());
-        assert_eq!(caught(there).expect("a breach"), "result: caught by math, who declares `bool`");
+        let there: Result<(), _> = Err(broken().relayed_by(&math).into());
+        assert_eq!(breach(there).expect("a breach"), "result: raised at the callee, which declares `bool`");
     }
 
     #[test]
     fn passes_on_what_is_no_breach() {
-        assert!(caught(Ok(())).is_err());
+        assert!(breach(Ok(())).is_err());
         let other: Result<(), _> = Err(Fault::msg("gone"));
-        assert_eq!(caught(other).expect_err("no breach").as_remote().message, "gone");
+        assert_eq!(breach(other).expect_err("no breach").as_remote().message, "gone");
     }
 }
