@@ -5,6 +5,7 @@
 
 mod calls;
 mod contract;
+mod examples;
 mod failures;
 mod kills;
 mod ladder;

@@ -254,3 +254,57 @@ fn a_failure_reaches_every_subscription() {
     let all: Vec<_> = settle(other.by_ref().collect()).expect("it ends");
     assert_eq!(all, [Err(error)]);
 }
+
+#[test]
+fn subscriptions_account_for_every_message_in_any_order_of_events() {
+    for seed in 1..200_u64 {
+        let mut state = seed;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        let (mut stream, wire) = stream();
+        let mut arrived = 0;
+        // Each with the next message that it may receive.
+        let mut subscriptions = vec![(stream.subscribe_with(1 + seed as usize % 5), 0)];
+        for _ in 0..100 {
+            let chosen = random(subscriptions.len() as u64) as usize;
+            match random(10) {
+                0..=3 => {
+                    wire.arrive([arrived]);
+                    arrived += 1;
+                }
+                4 if subscriptions.len() < 4 => {
+                    let copy = (subscriptions[chosen].0.clone(), subscriptions[chosen].1);
+                    subscriptions.push(copy);
+                }
+                5 if subscriptions.len() > 1 => drop(subscriptions.swap_remove(chosen)),
+                _ => {
+                    let (subscription, next) = &mut subscriptions[chosen];
+                    match settle(subscription.receive()) {
+                        Some(Ok(message)) => {
+                            assert_eq!(message, Some(*next), "seed {seed}");
+                            *next += 1;
+                        }
+                        Some(Err(error)) => *next += lost(&error).expect("lagged").cast_signed(),
+                        None => assert_eq!(*next, arrived, "seed {seed}: it waits for what is there"),
+                    }
+                }
+            }
+        }
+        wire.end();
+        for (mut subscription, mut next) in subscriptions {
+            loop {
+                match settle(subscription.receive()).expect("it ends") {
+                    Ok(Some(message)) => {
+                        assert_eq!(message, next, "seed {seed}");
+                        next += 1;
+                    }
+                    Ok(None) => break,
+                    Err(error) => next += lost(&error).expect("lagged").cast_signed(),
+                }
+            }
+            assert_eq!(next, arrived, "seed {seed}");
+        }
+    }
+}

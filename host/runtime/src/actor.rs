@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use greenroom_abi::kind::{Exit, LimitExceeded};
 use greenroom_abi::{ActorId, RemoteError};
@@ -17,10 +18,11 @@ use greenroom_wire::control::{self, Limits, LogLine, ToActor, ToBroker};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::cancel::Cancellation;
+use crate::dialog::Dialog;
 use crate::dispatch::cancelled;
 use crate::guest::Guest;
 use crate::introduce::{Introductions, handed_over};
-use crate::link::{ExitNotice, Link, Owner};
+use crate::link::{ExitNotice, Link, Owner, Queue};
 use crate::port::{Port, broker_gone};
 use crate::task::Task;
 
@@ -154,6 +156,23 @@ impl Actor {
     ) -> io::Result<Link> {
         let pipe = Pipe::from_attachment(pipe)?;
         let link = Link::drive(self.clone(), peer, owner, pipe, role, exit);
+        self.links().push(link.clone());
+        Ok(link)
+    }
+
+    /// Drives a pipe to a peer for whom calls have waited.
+    ///
+    /// # Errors
+    /// When the pipe cannot be registered with the reactor.
+    pub(crate) fn lead(
+        &self,
+        queue: Queue,
+        peer: ActorId,
+        pipe: Attachment,
+        exit: ExitNotice,
+    ) -> io::Result<Link> {
+        let pipe = Pipe::from_attachment(pipe)?;
+        let link = queue.lead(self.clone(), peer, pipe, Role::Initiator, exit);
         self.links().push(link.clone());
         Ok(link)
     }
@@ -296,18 +315,22 @@ impl Actor {
     ///
     /// # Errors
     /// `LimitExceeded` or `ContextCancelled`.
-    pub(crate) fn begin_task(&self, function: String, caller: ActorId) -> Result<Task, RemoteError> {
+    pub(crate) fn begin_task(
+        &self,
+        dialog: Arc<Dialog>,
+        deadline: Option<Duration>,
+    ) -> Result<Task, RemoteError> {
         let mut tasks = self.tasks();
         // Under the lock: whoever cancels the actor finds the task, or this finds the canceller.
         if let Some(by) = self.canceller() {
-            return Err(cancelled(&function, by));
+            return Err(cancelled(dialog.function(), by));
         }
         let limit = self.limits().tasks;
         if tasks.len() >= limit {
             return Err(RemoteError::of(&LimitExceeded { limit: "tasks".to_owned(), value: limit as u64 }));
         }
         let id = self.0.next_task.fetch_add(1, Ordering::Relaxed);
-        let task = Task::new(id, function, caller, self.clone());
+        let task = Task::new(id, self.clone(), dialog, deadline);
         tasks.insert(id, task.clone());
         Ok(task)
     }

@@ -14,6 +14,7 @@ use greenroom_wire::Role;
 use crate::actor::{Actor, pipe_missing};
 use crate::link::{Link, Owner};
 use crate::portal::Portal;
+use crate::slot::Slot;
 
 /// What keeps a link open that is there for portals only: each of them has a share.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ impl Actor {
     /// # Errors
     /// `PermissionDenied` for whoever is not the operator; `ActorDied` if the actor is gone.
     pub async fn invite(&self, portal: &Portal, name: &str) -> Result<Attachment, Box<RemoteError>> {
-        let pipe = self.port().invite(portal.peer(), name).await?;
+        let pipe = self.port().invite(&portal.peer(), name).await?;
         pipe.ok_or_else(|| Box::new(portal.obituary()))
     }
 
@@ -108,7 +109,7 @@ impl Actor {
     ) -> Result<Option<Portal>, Box<RemoteError>> {
         let Some(peer) = found else { return Ok(None) };
         if let Some(link) = self.link_to_child(&peer) {
-            return Ok(Some(Portal::new(self.clone(), link, None)));
+            return Ok(Some(Portal::new(self.clone(), Slot::fixed(link), None)));
         }
         if let Some(lease) = self.introductions().get(&peer) {
             return Ok(Some(Portal::leased(self.clone(), lease)));

@@ -112,7 +112,7 @@ async fn an_exit_is_told_to_all_who_have_a_pipe() {
     let (from_one, from_three) = (find(&one, "two").await, find(&three, "two").await);
     let calls = [&from_one, &from_three, &two].map(|portal| portal.call("leaf:wait", Bytes::new()));
     pause().await;
-    world.broker.kill(two.peer(), Exit::Signal(9));
+    world.broker.kill(&two.peer(), Exit::Signal(9));
     for call in calls {
         assert_eq!(died(&call.await), Some(Exit::Signal(9)));
     }

@@ -55,7 +55,7 @@ async fn refused(bytes: &[u8], kind: io::ErrorKind) {
 #[tokio::test(start_paused = true)]
 async fn a_program_outside_is_known_as_the_broker_said() {
     let (_daemon, portal) = joined().await;
-    assert_eq!(portal.peer(), &id("daemon"));
+    assert_eq!(portal.peer(), id("daemon"));
     assert_eq!(portal.call("leaf:who", Bytes::new()).await, value(id("client")));
 }
 
@@ -96,7 +96,7 @@ async fn nothing_is_waited_for_when_the_actor_is_lost() {
 #[tokio::test]
 async fn a_socket_is_joined_like_memory() {
     let (_inside, outside) = told(&preamble(), socket_pipe().expect("a pair")).await;
-    assert_eq!(join(outside, 7).await.expect("joins").peer(), &id("daemon"));
+    assert_eq!(join(outside, 7).await.expect("joins").peer(), id("daemon"));
 }
 
 #[tokio::test(start_paused = true)]

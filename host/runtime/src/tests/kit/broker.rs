@@ -44,6 +44,8 @@ struct State {
     notice: Notice,
     /// How long each actor takes from its process's start until it is ready.
     startup: Duration,
+    /// How many more starts of a name fail.
+    refusals: BTreeMap<String, usize>,
     records: BTreeMap<String, Record>,
     /// Those that can be called, in the order in which they could.
     ready: Vec<String>,
@@ -105,6 +107,11 @@ impl Broker {
 
     pub(crate) fn set_startup(&self, startup: Duration) {
         self.state().startup = startup;
+    }
+
+    /// Has the next so many starts of `name` fail.
+    pub(crate) fn refuse_next(&self, name: &str, times: usize) {
+        self.state().refusals.insert(name.to_owned(), times);
     }
 
     /// How many actors are alive, the operator not counted.
@@ -211,6 +218,11 @@ impl Broker {
         let guest = self.0.library.guest(&spec.modules).map_err(|module| format!("no module `{module}`"))?;
         let startup = {
             let mut state = self.state();
+            let left = state.refusals.get_mut(&spec.name).filter(|left| **left > 0);
+            if let Some(left) = left {
+                *left -= 1;
+                return Err("on purpose".to_owned());
+            }
             state.started += 1;
             state.startup
         };
