@@ -72,8 +72,8 @@ impl Supervision {
             strategy,
             restarts: 3,
             within: Duration::from_secs(5),
-            pause: Duration::from_millis(100),
-            longest_pause: Duration::from_secs(10),
+            pause: Duration::from_millis(10),
+            longest_pause: Duration::from_secs(1),
         }
     }
 
