@@ -235,8 +235,7 @@ impl Dialog {
 
     /// What it ends with past its deadline, if that was so long from its start.
     pub(crate) fn too_late(&self, given: Duration) -> RemoteError {
-        let limit_ms = u64::try_from(given.as_millis()).unwrap_or(u64::MAX);
-        RemoteError::of(&DeadlineExceeded { function: self.function.to_string(), limit_ms })
+        RemoteError::of(&DeadlineExceeded::new(&*self.function, given))
     }
 
     pub(crate) fn acknowledged(&self) {

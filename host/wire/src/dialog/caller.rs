@@ -137,8 +137,7 @@ impl Caller {
     /// What it ends with if its deadline has passed.
     pub(crate) fn overdue(&self) -> RemoteError {
         let limit = self.head.deadline.map_or(Duration::ZERO, |(limit, _)| limit);
-        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        RemoteError::of(&DeadlineExceeded { function: self.function().to_owned(), limit_ms })
+        RemoteError::of(&DeadlineExceeded::new(self.function(), limit))
     }
 
     /// Writes the next frame.
