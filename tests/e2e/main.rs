@@ -4,7 +4,9 @@
 //! any test.
 
 mod calls;
+mod contexts;
 mod contract;
+mod deadlines;
 mod examples;
 mod failures;
 mod kills;
@@ -16,3 +18,6 @@ mod payloads;
 mod programs;
 mod rights;
 mod spawns;
+mod streams;
+mod supervision;
+mod talk;
