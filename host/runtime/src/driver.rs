@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use greenroom_abi::RemoteError;
 use greenroom_abi::kind::{ContextCancelled, PeerMisbehaved};
 use greenroom_transport::Pipe;
@@ -283,7 +283,7 @@ impl Driver {
                 Event::Acknowledged { context } => self.dialog(context, Dialog::acknowledged),
                 Event::Started { context, value } => self.dialog(context, |dialog| dialog.arrived(value)),
                 Event::Message { context, payload } => {
-                    let mut allowed = None;
+                    let (mut allowed, payload) = (None, detached(payload));
                     self.dialog(context, |dialog| allowed = dialog.deliver(payload));
                     if let Some((credit, overrun)) = allowed {
                         self.session.grant(context, credit, overrun);
@@ -323,6 +323,11 @@ impl Driver {
             tell(dialog);
         }
     }
+}
+
+/// A message that may wait for its receiver, and does not keep a whole block of input for that.
+fn detached(message: Bytes) -> Bytes {
+    if message.len() < READ_BYTES / 4 { Bytes::copy_from_slice(&message) } else { message }
 }
 
 /// The runtime's clock, which tests may stop.
