@@ -22,6 +22,7 @@ use greenroom_abi::kind::{
 };
 use greenroom_wire::{Balance, Config, ContextId, Credit, Outcome, Overrun};
 
+use crate::dispatch::cancelled;
 use crate::inlet::{Inlet, Window};
 use crate::link::{Command, Link};
 use crate::stream::{Batch, StreamOptions};
@@ -44,6 +45,8 @@ pub(crate) struct Dialog {
 struct State {
     /// None until the driver has put a call on its way.
     context: Option<ContextId>,
+    /// The arguments of a call that is not on its way yet: nobody else has heard of it.
+    waiting: Option<Bytes>,
     phase: Phase,
     /// Whether the peer has shown that it runs.
     begun: bool,
@@ -96,18 +99,25 @@ impl Drop for Wait<'_> {
 
 impl Dialog {
     /// A context that is about to be started here.
-    pub(crate) fn calling(link: Link, function: &str, linked: bool) -> Arc<Self> {
-        Self::new(link, function, linked, None)
+    pub(crate) fn calling(link: Link, function: &str, linked: bool, kwargs: Bytes) -> Arc<Self> {
+        Self::new(link, function, linked, None, Some(kwargs))
     }
 
     /// A context that the peer has started.
     pub(crate) fn called(link: Link, function: &str, linked: bool, context: ContextId) -> Arc<Self> {
-        Self::new(link, function, linked, Some(context))
+        Self::new(link, function, linked, Some(context), None)
     }
 
-    fn new(link: Link, function: &str, linked: bool, context: Option<ContextId>) -> Arc<Self> {
+    fn new(
+        link: Link,
+        function: &str,
+        linked: bool,
+        context: Option<ContextId>,
+        waiting: Option<Bytes>,
+    ) -> Arc<Self> {
         let state = State {
             context,
+            waiting,
             phase: Phase::Calling,
             begun: false,
             first: None,
@@ -174,21 +184,23 @@ impl Dialog {
         state.context.filter(|_| !matches!(state.phase, Phase::Ended(_)))
     }
 
-    pub(crate) fn has_ended(&self) -> bool {
-        matches!(self.state().phase, Phase::Ended(_))
+    /// Puts a call on its way: gives its arguments, unless it has ended.
+    pub(crate) fn depart(&self) -> Option<Bytes> {
+        self.state().waiting.take()
     }
 
-    /// Ends a context that was never put on its way.
+    /// Ends a call that was never put on its way.
     pub(crate) fn give_up(&self, error: impl FnOnce() -> RemoteError) {
-        let waits = self.state().context.is_none();
-        if waits {
-            self.end(Some(Err(Box::new(error()))));
+        let mut state = self.state();
+        if state.waiting.is_some() {
+            state.end(Some(Err(Box::new(error()))));
         }
     }
 
     /// What it ends with past its deadline, if that was so long from its start.
     pub(crate) fn too_late(&self, given: Duration) -> RemoteError {
-        let limit_ms = u64::try_from(given.as_millis()).unwrap_or(u64::MAX);
+        // What is left of a whole number of them when the driver looks is told as that number.
+        let limit_ms = u64::try_from(given.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
         RemoteError::of(&DeadlineExceeded { function: self.function.to_string(), limit_ms })
     }
 
@@ -228,14 +240,20 @@ impl Dialog {
 
     /// The context is over, with the peer's outcome if this side called it.
     pub(crate) fn end(&self, outcome: Option<Outcome>) {
-        let mut state = self.state();
-        if matches!(state.phase, Phase::Ended(_)) {
+        self.state().end(outcome);
+    }
+}
+
+impl State {
+    fn end(&mut self, outcome: Option<Outcome>) {
+        if matches!(self.phase, Phase::Ended(_)) {
             return;
         }
-        state.phase = Phase::Ended(outcome);
-        state.inlet.stop();
-        state.watchers.wake();
-        state.outlet.waiters.wake();
+        self.phase = Phase::Ended(outcome);
+        self.waiting = None;
+        self.inlet.stop();
+        self.watchers.wake();
+        self.outlet.waiters.wake();
     }
 }
 
@@ -364,11 +382,14 @@ impl Dialog {
 
 /// What the caller does.
 impl Dialog {
-    /// Asks the peer's task to end.
+    /// Asks the peer's task to end. A call that is not on its way yet ends here.
     pub(crate) fn cancel(self: &Arc<Self>) {
         let mut state = self.state();
         if matches!(state.phase, Phase::Ended(_)) || std::mem::replace(&mut state.cancelled, true) {
             return;
+        }
+        if state.waiting.is_some() {
+            return state.end(Some(Err(Box::new(cancelled(&self.function, self.link.us())))));
         }
         state.outlet.waiters.wake();
         drop(state);

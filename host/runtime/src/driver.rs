@@ -176,8 +176,8 @@ impl Driver {
 
     fn handle_command(&mut self, command: Command) {
         match command {
-            Command::Start { dialog, kwargs, deadline } => {
-                let Some(dialog) = dialog.take() else { return };
+            Command::Start { dialog, deadline } => {
+                let Some((dialog, kwargs)) = dialog.take() else { return };
                 let deadline = deadline.map(|until| until.into_std().saturating_duration_since(now()));
                 let options = StartOptions { deadline, dialog: dialog.is_linked() };
                 match self.session.start(dialog.function(), kwargs, options, now()) {

@@ -90,8 +90,8 @@ impl Actor {
     }
 
     /// A pipe through which a program outside the tree may call the actor that `portal` leads to;
-    /// the program [`join`](crate::join())s by it, and is known as `name` to those it calls. For
-    /// the operator only.
+    /// the program [`join`](crate::join())s by it within the handshake timeout of 5 s, and is known
+    /// as `name` to those it calls. For the operator only.
     ///
     /// # Errors
     /// `PermissionDenied` for whoever is not the operator; `ActorDied` if the actor is gone.

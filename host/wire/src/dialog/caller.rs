@@ -1,7 +1,8 @@
 //! A context as the side that started it sees it.
 //!
-//! Owns: how far the start has been sent, and whether it was acknowledged, cancelled or given up. Must not know: time, queues, other contexts. Invariant: of
-//! [`Step::Forget`], [`Step::Abandon`] and a delivered outcome, each dialog yields exactly one.
+//! Owns: how far the start has been sent, and whether it was acknowledged, cancelled or given up.
+//! Must not know: time, queues, other contexts. Invariant: of [`Step::Forget`], [`Step::Abandon`]
+//! and a delivered outcome, each dialog yields exactly one.
 
 use std::time::{Duration, Instant};
 
@@ -137,7 +138,8 @@ impl Caller {
     /// What it ends with if its deadline has passed.
     pub(crate) fn overdue(&self) -> RemoteError {
         let limit = self.head.deadline.map_or(Duration::ZERO, |(limit, _)| limit);
-        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        // What is left of a whole number of them when it starts is told as that number.
+        let limit_ms = u64::try_from(limit.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
         RemoteError::of(&DeadlineExceeded { function: self.function().to_owned(), limit_ms })
     }
 
