@@ -28,6 +28,13 @@ use crate::link::{Command, Link};
 use crate::stream::{Batch, StreamOptions};
 use crate::waiters::{Place, Waiters};
 
+/// How many bytes of a stream wait at most for a peer that allows more than it reads. Far more than
+/// a window, so that nobody who reads what they allow is ever waited for.
+pub(crate) const UNSENT_BYTES: usize = 16 << 20;
+
+/// What a message takes beside its content while it waits.
+const MESSAGE_BYTES: usize = 64;
+
 /// A boxed error, as calls end with.
 type Failure = Box<RemoteError>;
 
@@ -76,7 +83,17 @@ struct Outlet {
     /// The peer's window, once its stream is open.
     window: Option<Window>,
     closed: bool,
+    /// How many bytes have been sent since the driver last said how many of them wait.
+    unsettled: usize,
+    /// The driver has been asked that.
+    settling: bool,
     waiters: Waiters,
+}
+
+impl Outlet {
+    fn can_send(&self) -> bool {
+        self.balance.can_send() && !self.settling
+    }
 }
 
 /// What is waited for.
@@ -233,6 +250,14 @@ impl Dialog {
         outlet.waiters.wake();
     }
 
+    /// So many bytes of what was sent still wait for the peer to read.
+    pub(crate) fn settled(&self, unsent: usize) {
+        let outlet = &mut self.state().outlet;
+        outlet.settling = false;
+        outlet.unsettled = unsent;
+        outlet.waiters.wake();
+    }
+
     /// The peer will send nothing more.
     pub(crate) fn stopped(&self) {
         self.state().inlet.stop();
@@ -290,11 +315,19 @@ impl Dialog {
             }));
         }
         let State { outlet, context: Some(context), .. } = &mut *state else { return Ok(false) };
+        if outlet.settling {
+            return Ok(false);
+        }
         if outlet.balance.can_send() {
             outlet.balance.spend(message.len());
+            outlet.unsettled += message.len() + MESSAGE_BYTES;
             let command = Command::Send { context: *context, message };
             // A link that closes now ends the context, which the next sender learns.
             let _ = self.link.command(command);
+            if outlet.unsettled > UNSENT_BYTES {
+                outlet.settling = true;
+                let _ = self.link.command(Command::Settle { context: *context });
+            }
             return Ok(true);
         }
         match outlet.window {
@@ -312,7 +345,8 @@ impl Dialog {
             |state| {
                 let outlet = &state.outlet;
                 let refuses = matches!(outlet.window, Some(Window { overrun: Overrun::Error, .. }));
-                let ready = outlet.balance.can_send() || refuses || self.check_sendable(state).is_err();
+                let ready =
+                    outlet.can_send() || (refuses && !outlet.settling) || self.check_sendable(state).is_err();
                 ready.then_some(())
             },
         )

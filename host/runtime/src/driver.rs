@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Sleep, timeout_at};
 
 use crate::actor::Actor;
-use crate::dialog::Dialog;
+use crate::dialog::{Dialog, UNSENT_BYTES};
 use crate::dispatch::Incoming;
 use crate::link::{Command, Link};
 use crate::task::Task;
@@ -52,6 +52,8 @@ pub(crate) struct Driver {
     /// Contexts whose callers will be told of the peer's death once the pipe has ended.
     casualties: Vec<Arc<Dialog>>,
     tasks: HashMap<ContextId, Task>,
+    /// Contexts whose sender waits until the peer has read on.
+    settling: Vec<ContextId>,
     /// Whether to leave once no context is open.
     retiring: bool,
     timer: Pin<Box<Sleep>>,
@@ -89,6 +91,7 @@ impl Driver {
             calls: HashMap::new(),
             casualties: Vec::new(),
             tasks: HashMap::new(),
+            settling: Vec::new(),
             retiring: false,
             timer: Box::pin(tokio::time::sleep_until(now().into())),
             actor,
@@ -150,6 +153,7 @@ impl Driver {
                 Ok(wrote) => progress |= wrote,
                 Err(broken) => return Poll::Ready(broken),
             }
+            self.settle();
             if self.session.is_closed() && self.output.is_empty() && !self.session.has_output() {
                 return Poll::Ready(Broken::Parted);
             }
@@ -205,6 +209,7 @@ impl Driver {
             Command::Send { context, message } => {
                 let _ = self.session.send(context, message);
             }
+            Command::Settle { context } => self.settling.push(context),
             Command::Stop { context } => self.session.stop(context),
             Command::Grant { context, credit, overrun } => self.session.grant(context, credit, overrun),
             Command::Finish { context, outcome } => {
@@ -306,6 +311,16 @@ impl Driver {
             }
         }
         handled
+    }
+
+    /// Lets those send on of whose messages few wait.
+    fn settle(&mut self) {
+        for context in std::mem::take(&mut self.settling) {
+            match self.session.unsent(context) {
+                much if much > UNSENT_BYTES / 2 => self.settling.push(context),
+                few => self.dialog(context, |dialog| dialog.settled(few)),
+            }
+        }
     }
 
     /// Whether a task has ended only because its actor is ended here to be started again.

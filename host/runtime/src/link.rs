@@ -114,13 +114,37 @@ impl Drop for Starting {
 /// What the handles ask of the driver.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Start { dialog: Starting, deadline: Option<Instant> },
-    Cancel { dialog: Arc<Dialog> },
-    Started { context: ContextId, value: Bytes },
-    Send { context: ContextId, message: Bytes },
-    Stop { context: ContextId },
-    Grant { context: ContextId, credit: Credit, overrun: Overrun },
-    Finish { context: ContextId, outcome: Outcome },
+    Start {
+        dialog: Starting,
+        deadline: Option<Instant>,
+    },
+    Cancel {
+        dialog: Arc<Dialog>,
+    },
+    Started {
+        context: ContextId,
+        value: Bytes,
+    },
+    Send {
+        context: ContextId,
+        message: Bytes,
+    },
+    /// To be told once little of what was sent waits for the peer to read.
+    Settle {
+        context: ContextId,
+    },
+    Stop {
+        context: ContextId,
+    },
+    Grant {
+        context: ContextId,
+        credit: Credit,
+        overrun: Overrun,
+    },
+    Finish {
+        context: ContextId,
+        outcome: Outcome,
+    },
     Retire,
     Close,
 }
