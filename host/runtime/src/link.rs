@@ -19,6 +19,7 @@ use crate::actor::Actor;
 use crate::context::{Call, CallOptions, Context};
 use crate::dialog::Dialog;
 use crate::driver::Driver;
+use crate::slot::{Slot, WeakSlot};
 
 /// How the peer's process ended, once the broker has said so.
 pub(crate) type ExitNotice = watch::Receiver<Option<Exit>>;
@@ -46,6 +47,8 @@ struct Shared {
     /// Who came to it since, where a successor was awaited.
     successor: OnceLock<Far>,
     owner: Owner,
+    /// The slot that leads here, where that follows restarts.
+    slot: OnceLock<WeakSlot>,
     commands: mpsc::UnboundedSender<Command>,
     driven: AtomicBool,
     /// How many calls were made before it was driven.
@@ -183,6 +186,7 @@ impl Link {
             first,
             successor: OnceLock::new(),
             owner,
+            slot: OnceLock::new(),
             commands: sender,
             driven: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
@@ -199,6 +203,16 @@ impl Link {
 
     pub(crate) fn peer(&self) -> &ActorId {
         &self.far().peer
+    }
+
+    /// Notes that portals by that slot lead here.
+    pub(crate) fn led_by(&self, slot: WeakSlot) {
+        let _ = self.0.slot.set(slot);
+    }
+
+    /// The slot for a portal to the peer: it follows restarts where others do.
+    pub(crate) fn slot(&self) -> Slot {
+        self.0.slot.get().and_then(WeakSlot::upgrade).unwrap_or_else(|| Slot::fixed(self.clone()))
     }
 
     /// Whether the peer is ended here to be started again.

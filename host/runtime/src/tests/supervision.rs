@@ -489,3 +489,20 @@ async fn b7_only_so_many_calls_wait_for_a_restart() {
     nursery.cancel().await.expect("well");
     world.settle().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn b7_a_portal_that_its_owner_has_found_follows_as_well() {
+    let world = World::new(library());
+    let nursery = world.supervised(slow());
+    let leaf = nursery.start(spec("leaf", &["leaf"]), None).await.expect("starts");
+    for _ in 0..2 {
+        let found = world.operator.find_actor("leaf").await.expect("asks").expect("is there");
+        world.broker.kill(&found.peer(), Exit::Signal(9));
+        found.closed().await;
+        assert_eq!(who(&found).await, value(leaf.peer()));
+    }
+    let found = world.operator.find_actor("leaf").await.expect("asks").expect("is there");
+    found.cancel_actor().await.expect("is ours");
+    nursery.join().await.expect("it gets no successor");
+    world.settle().await;
+}
