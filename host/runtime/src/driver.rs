@@ -300,7 +300,7 @@ impl Driver {
                 Event::Stopped { context } => self.dialog(context, Dialog::stopped),
                 Event::Ended { context, outcome } => {
                     if let Some(dialog) = self.calls.remove(&context) {
-                        if self.died_of(&outcome) {
+                        if self.died_of(&dialog, &outcome) {
                             self.casualties.push(dialog);
                         } else {
                             dialog.end(Some(outcome));
@@ -324,8 +324,9 @@ impl Driver {
     }
 
     /// Whether a task has ended only because its actor is ended here to be started again.
-    fn died_of(&self, outcome: &Outcome) -> bool {
+    fn died_of(&self, dialog: &Dialog, outcome: &Outcome) -> bool {
         self.link.is_superseded()
+            && !dialog.was_cancelled()
             && outcome.as_ref().is_err_and(|error| {
                 error.is::<ContextCancelled>() && error.canceller.as_ref() == Some(self.actor.id())
             })

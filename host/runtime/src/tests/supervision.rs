@@ -506,3 +506,27 @@ async fn b7_a_portal_that_its_owner_has_found_follows_as_well() {
     nursery.join().await.expect("it gets no successor");
     world.settle().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn d4_a_context_that_was_cancelled_is_absorbed_also_when_its_actor_is_ended_meanwhile() {
+    let world = World::new(library().with("leaf:slow", |task, _| async move {
+        task.started(Bytes::new())?;
+        let outcome = forever(task).await;
+        tokio::time::sleep(MS * 100).await;
+        outcome
+    }));
+    let nursery = world.supervised(Supervision { strategy: Strategy::OneForAll, ..Supervision::default() });
+    let one = nursery.start(spec("one", &["leaf"]), None).await.expect("starts");
+    let two = nursery.start(spec("two", &["leaf"]), None).await.expect("starts");
+    let opened = two.open_context("leaf:slow", Bytes::new(), CallOptions::default()).await;
+    let (asked, _) = opened.expect("opens");
+    let opened = two.open_context("leaf:slow", Bytes::new(), CallOptions::default()).await;
+    let (other, _) = opened.expect("opens");
+    let (cancelled, died_of, ()) = tokio::join!(asked.cancel(), other.wait_for_result(), async {
+        world.broker.kill(&one.peer(), Exit::Signal(9));
+    });
+    cancelled.expect("is what was asked for");
+    assert!(died(&died_of).is_some(), "nobody asked for that");
+    nursery.cancel().await.expect("well");
+    world.settle().await;
+}
