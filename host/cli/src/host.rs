@@ -1,7 +1,7 @@
 //! A broker in this process, and this process as the operator of its trees.
 //!
-//! Owns: starting and ending both, and bringing in programs from outside. Must not know: terminals. Invariant: actors are started only
-//! while the operator's loop runs.
+//! Owns: starting and ending both, and bringing in programs from outside. Must not know: terminals.
+//! Invariant: actors are started only while the operator's loop runs.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -112,7 +112,8 @@ impl Host {
     /// The descriptor is the program's end of a pipe. It is for one program, which calls [`join`]
     /// with it, and is known as `name` to the tasks it starts; how it gets there is the caller's
     /// choice: as standard input of a program that is started, say, or through a socket. It is
-    /// closed in programs that are started without being given it. The pipe leads to this one
+    /// closed in programs that are started without being given it. It is to be joined by within 5 s:
+    /// the actor does not wait longer for the program's first word. The pipe leads to this one
     /// actor, and gives no right but to call what it exposes. The program's tasks live as long as
     /// its end of the pipe: however it ends, they are cancelled.
     ///
@@ -132,7 +133,9 @@ impl Host {
 /// Joins a tree from outside, by a descriptor that its operator made with [`Host::invite`]: gives
 /// the portal to the actor at its other end. This program needs no host, no broker and no
 /// `greenroom` program; it is not part of the tree, so that its portal can end no actor
-/// (`PermissionDenied`). Dropping the last portal closes the pipe once its calls have ended.
+/// (`PermissionDenied`). Dropping the last portal closes the pipe once its calls have ended. A
+/// descriptor that is joined by later than 5 s after it was made gives a portal whose calls end
+/// with `ActorDied`.
 ///
 /// # Errors
 /// `InvalidData` or `UnexpectedEof` when the descriptor was not made by [`Host::invite`] or has been

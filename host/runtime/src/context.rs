@@ -3,7 +3,7 @@
 //! Owns: [`Call`], which waits for an outcome, and [`Context`], which may talk with its task.
 //! Must not know: how either travels. Invariant: a handle that is dropped cancels its task.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::dialog::Dialog;
 use crate::stream::{MsgStream, StreamOptions};
 use crate::task::Task;
+use crate::waiters::Place;
 
 /// What a call or a context is started with beyond its arguments.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,16 +41,20 @@ impl CallOptions<'_> {
 
 /// A call under way. Dropping it cancels the remote task.
 #[derive(Debug)]
-pub struct Call(Arc<Dialog>);
+pub struct Call {
+    dialog: Arc<Dialog>,
+    /// Among those who wait for the outcome.
+    place: Place,
+}
 
 impl Call {
     pub(crate) fn new(dialog: Arc<Dialog>) -> Self {
-        Self(dialog)
+        Self { dialog, place: Place::default() }
     }
 
     /// Waits until the peer has acknowledged the task or ended it.
     pub(crate) async fn begun(&self) {
-        self.0.begun().await;
+        self.dialog.begun().await;
     }
 }
 
@@ -57,13 +62,15 @@ impl Future for Call {
     type Output = Outcome;
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Outcome> {
-        self.0.poll_outcome(cx)
+        let Self { dialog, place } = self.get_mut();
+        dialog.poll_outcome(place, cx)
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.0.cancel();
+        self.dialog.leave(&mut self.place);
+        self.dialog.cancel();
     }
 }
 
@@ -76,7 +83,7 @@ impl Context {
     pub(crate) fn open(dialog: Arc<Dialog>) -> impl Future<Output = Result<(Self, Bytes), Box<RemoteError>>> {
         let context = Self(dialog);
         async move {
-            let first = poll_fn(|cx| context.0.poll_first(cx)).await?;
+            let first = context.0.first().await?;
             Ok((context, first))
         }
     }
@@ -96,17 +103,13 @@ impl Context {
     /// The task's own, or what kept it from ending.
     pub async fn wait_for_result(&self) -> Outcome {
         self.0.discard();
-        self.ended().await
-    }
-
-    async fn ended(&self) -> Outcome {
-        poll_fn(|cx| self.0.poll_outcome(cx)).await
+        self.0.outcome().await
     }
 
     /// Waits until the task has failed, whoever waits for its result or receives; never resolves
     /// for one that returns.
     pub async fn failed(&self) -> Box<RemoteError> {
-        match self.ended().await {
+        match self.0.outcome().await {
             Err(error) => error,
             Ok(_) => std::future::pending().await,
         }
@@ -125,7 +128,7 @@ impl Context {
     pub async fn cancel(&self) -> Result<(), Box<RemoteError>> {
         self.0.cancel();
         let bound = self.0.link().cancel_bound();
-        match tokio::time::timeout(bound, self.ended()).await {
+        match tokio::time::timeout(bound, self.0.outcome()).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) if self.absorbs(&error) => Ok(()),
             Ok(Err(error)) => Err(error),
@@ -142,6 +145,14 @@ impl Context {
             && direct
             && error.is::<ContextCancelled>()
             && error.canceller.as_ref() == Some(link.us())
+    }
+}
+
+/// What tests count to see that nothing is left.
+#[cfg(test)]
+impl Context {
+    pub(crate) fn waiters(&self) -> usize {
+        self.0.waiters()
     }
 }
 

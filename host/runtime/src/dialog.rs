@@ -10,10 +10,9 @@
 //!  callee:  Calling ──started()──► Linked ──outcome handed over──► Ended
 //! ```
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,15 +22,18 @@ use greenroom_abi::kind::{
 };
 use greenroom_wire::{Balance, Config, ContextId, Credit, Outcome, Overrun};
 
+use crate::dispatch::cancelled;
+use crate::inlet::{Inlet, Window};
 use crate::link::{Command, Link};
 use crate::stream::{Batch, StreamOptions};
+use crate::waiters::{Place, Waiters};
 
-/// How many bytes of messages that nobody has received one side of a stream holds, beyond which
-/// the sender waits. Two large messages fit, so that one is on the way while one is taken.
-const WINDOW_BYTES: u64 = 2 << 20;
+/// How many bytes of a stream wait at most for a peer that allows more than it reads. Far more than
+/// a window, so that nobody who reads what they allow is ever waited for.
+pub(crate) const UNSENT_BYTES: usize = 16 << 20;
 
-/// How many bytes of messages are taken out at once, unless the first is larger.
-const BATCH_BYTES: usize = 1 << 20;
+/// What a message takes beside its content while it waits.
+const MESSAGE_BYTES: usize = 64;
 
 /// A boxed error, as calls end with.
 type Failure = Box<RemoteError>;
@@ -50,6 +52,8 @@ pub(crate) struct Dialog {
 struct State {
     /// None until the driver has put a call on its way.
     context: Option<ContextId>,
+    /// The arguments of a call that is not on its way yet: nobody else has heard of it.
+    waiting: Option<Bytes>,
     phase: Phase,
     /// Whether the peer has shown that it runs.
     begun: bool,
@@ -72,29 +76,6 @@ enum Phase {
     Ended(Option<Outcome>),
 }
 
-/// What arrives.
-#[derive(Debug, Default)]
-struct Inlet {
-    queue: VecDeque<Bytes>,
-    /// How much the peer may hold out, once this side's stream is open.
-    window: Option<Window>,
-    /// What was taken out and not yet allowed again.
-    owed: Credit,
-    /// How many messages were dropped before the first in the queue.
-    lost: u64,
-    /// Nobody receives any more: what comes is dropped.
-    deaf: bool,
-    /// Nothing more will come.
-    stopped: bool,
-    waiters: Waiters,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Window {
-    capacity: u64,
-    overrun: Overrun,
-}
-
 /// What is sent.
 #[derive(Debug, Default)]
 struct Outlet {
@@ -102,75 +83,58 @@ struct Outlet {
     /// The peer's window, once its stream is open.
     window: Option<Window>,
     closed: bool,
+    /// How many bytes have been sent since the driver last said how many of them wait.
+    unsettled: usize,
+    /// The driver has been asked that.
+    settling: bool,
     waiters: Waiters,
 }
 
-/// Tasks to be woken.
-#[derive(Debug, Default)]
-struct Waiters(Vec<Waker>);
-
-impl Waiters {
-    fn wait(&mut self, cx: &Context<'_>) {
-        if !self.0.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.0.push(cx.waker().clone());
-        }
-    }
-
-    fn wake(&mut self) {
-        self.0.drain(..).for_each(Waker::wake);
+impl Outlet {
+    fn can_send(&self) -> bool {
+        self.balance.can_send() && !self.settling
     }
 }
 
-impl Inlet {
-    /// Counts what was taken out, and gives what the peer is to be allowed now. Allowing half a
-    /// window at a time costs few messages; a sender that does not wait is told of every place.
-    fn consume(&mut self, messages: u64, bytes: usize) -> Option<(Credit, Overrun)> {
-        let Window { capacity, overrun } = self.window?;
-        self.owed.messages += messages;
-        self.owed.bytes += bytes as u64;
-        let due = overrun == Overrun::Error
-            || self.owed.messages >= capacity.div_ceil(2)
-            || self.owed.bytes >= WINDOW_BYTES / 2;
-        (due && !self.stopped && self.owed != Credit::default())
-            .then(|| (std::mem::take(&mut self.owed), overrun))
-    }
+/// What is waited for.
+type List = fn(&mut State) -> &mut Waiters;
 
-    /// Drops what has arrived, and what will.
-    fn deafen(&mut self) -> Option<(Credit, Overrun)> {
-        self.deaf = true;
-        self.lost = 0;
-        let (messages, bytes) = (self.queue.len(), self.queue.iter().map(Bytes::len).sum());
-        self.queue = VecDeque::new();
-        self.waiters.wake();
-        if self.window.is_none() {
-            let window = Window { capacity: StreamOptions::default().capacity(), overrun: Overrun::Wait };
-            self.window = Some(window);
-            return Some((window.credit(), window.overrun));
-        }
-        self.consume(messages as u64, bytes)
-    }
+/// A wait. Dropped, it gives its place back.
+struct Wait<'a> {
+    dialog: &'a Dialog,
+    list: List,
+    place: Place,
 }
 
-impl Window {
-    fn credit(self) -> Credit {
-        Credit { messages: self.capacity, bytes: WINDOW_BYTES }
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        if self.place.is_taken() {
+            (self.list)(&mut self.dialog.state()).leave(&mut self.place);
+        }
     }
 }
 
 impl Dialog {
     /// A context that is about to be started here.
-    pub(crate) fn calling(link: Link, function: &str, linked: bool) -> Arc<Self> {
-        Self::new(link, function, linked, None)
+    pub(crate) fn calling(link: Link, function: &str, linked: bool, kwargs: Bytes) -> Arc<Self> {
+        Self::new(link, function, linked, None, Some(kwargs))
     }
 
     /// A context that the peer has started.
     pub(crate) fn called(link: Link, function: &str, linked: bool, context: ContextId) -> Arc<Self> {
-        Self::new(link, function, linked, Some(context))
+        Self::new(link, function, linked, Some(context), None)
     }
 
-    fn new(link: Link, function: &str, linked: bool, context: Option<ContextId>) -> Arc<Self> {
+    fn new(
+        link: Link,
+        function: &str,
+        linked: bool,
+        context: Option<ContextId>,
+        waiting: Option<Bytes>,
+    ) -> Arc<Self> {
         let state = State {
             context,
+            waiting,
             phase: Phase::Calling,
             begun: false,
             first: None,
@@ -199,6 +163,22 @@ impl Dialog {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until `ready` gives something; asks it whenever those in the `list` are woken.
+    async fn until<T>(&self, list: List, mut ready: impl FnMut(&mut State) -> Option<T>) -> T {
+        let mut wait = Wait { dialog: self, list, place: Place::default() };
+        poll_fn(|cx| {
+            let mut state = self.state();
+            match ready(&mut state) {
+                Some(value) => Poll::Ready(value),
+                None => {
+                    list(&mut state).wait(&mut wait.place, cx);
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
     fn failed<K: Kind>(kind: &K) -> Failure {
         Box::new(RemoteError::of(kind))
     }
@@ -221,15 +201,16 @@ impl Dialog {
         state.context.filter(|_| !matches!(state.phase, Phase::Ended(_)))
     }
 
-    pub(crate) fn has_ended(&self) -> bool {
-        matches!(self.state().phase, Phase::Ended(_))
+    /// Puts a call on its way: gives its arguments, unless it has ended.
+    pub(crate) fn depart(&self) -> Option<Bytes> {
+        self.state().waiting.take()
     }
 
-    /// Ends a context that was never put on its way.
+    /// Ends a call that was never put on its way.
     pub(crate) fn give_up(&self, error: impl FnOnce() -> RemoteError) {
-        let waits = self.state().context.is_none();
-        if waits {
-            self.end(Some(Err(Box::new(error()))));
+        let mut state = self.state();
+        if state.waiting.is_some() {
+            state.end(Some(Err(Box::new(error()))));
         }
     }
 
@@ -255,53 +236,47 @@ impl Dialog {
 
     /// A message has come; gives what the peer is to be allowed in return.
     pub(crate) fn deliver(&self, message: Bytes) -> Option<(Credit, Overrun)> {
-        let inlet = &mut self.state().inlet;
-        if inlet.deaf {
-            return inlet.consume(1, message.len());
-        }
-        let window = inlet.window?;
-        if window.overrun != Overrun::DropOldest {
-            inlet.queue.push_back(message);
-            inlet.waiters.wake();
-            return None;
-        }
-        // The sender never waits for a receiver that drops.
-        let size = message.len();
-        if inlet.queue.len() as u64 >= window.capacity {
-            inlet.queue.pop_front();
-            inlet.lost += 1;
-        }
-        inlet.queue.push_back(message);
-        inlet.waiters.wake();
-        inlet.consume(1, size)
+        self.state().inlet.deliver(message)
     }
 
     /// The peer may be sent more.
     pub(crate) fn allowed(&self, credit: Credit, overrun: Overrun) {
         let outlet = &mut self.state().outlet;
         outlet.balance.add(credit);
-        outlet.window.get_or_insert(Window { capacity: credit.messages, overrun });
+        // The first credit is the whole window; the latest wish counts.
+        outlet.window.get_or_insert(Window { capacity: credit.messages, overrun }).overrun = overrun;
+        outlet.waiters.wake();
+    }
+
+    /// So many bytes of what was sent still wait for the peer to read.
+    pub(crate) fn settled(&self, unsent: usize) {
+        let outlet = &mut self.state().outlet;
+        outlet.settling = false;
+        outlet.unsettled = unsent;
         outlet.waiters.wake();
     }
 
     /// The peer will send nothing more.
     pub(crate) fn stopped(&self) {
-        let inlet = &mut self.state().inlet;
-        inlet.stopped = true;
-        inlet.waiters.wake();
+        self.state().inlet.stop();
     }
 
     /// The context is over, with the peer's outcome if this side called it.
     pub(crate) fn end(&self, outcome: Option<Outcome>) {
-        let mut state = self.state();
-        if matches!(state.phase, Phase::Ended(_)) {
+        self.state().end(outcome);
+    }
+}
+
+impl State {
+    fn end(&mut self, outcome: Option<Outcome>) {
+        if matches!(self.phase, Phase::Ended(_)) {
             return;
         }
-        state.phase = Phase::Ended(outcome);
-        state.inlet.stopped = true;
-        state.watchers.wake();
-        state.inlet.waiters.wake();
-        state.outlet.waiters.wake();
+        self.phase = Phase::Ended(outcome);
+        self.waiting = None;
+        self.inlet.stop();
+        self.watchers.wake();
+        self.outlet.waiters.wake();
     }
 }
 
@@ -320,13 +295,9 @@ impl Dialog {
             return Err(self.misused("a stream is opened after `started`"));
         }
         state.opened = true;
-        let known = state.inlet.window.is_some();
-        let window = Window { capacity: options.capacity(), overrun: options.overrun };
-        if !known {
-            state.inlet.window = Some(window);
-            drop(state);
-            self.grant(Some((window.credit(), window.overrun)));
-        }
+        let allowed = state.inlet.open(Window { capacity: options.capacity(), overrun: options.overrun });
+        drop(state);
+        self.grant(allowed);
         Ok(())
     }
 
@@ -342,11 +313,19 @@ impl Dialog {
             }));
         }
         let State { outlet, context: Some(context), .. } = &mut *state else { return Ok(false) };
+        if outlet.settling {
+            return Ok(false);
+        }
         if outlet.balance.can_send() {
             outlet.balance.spend(message.len());
+            outlet.unsettled += message.len() + MESSAGE_BYTES;
             let command = Command::Send { context: *context, message };
             // A link that closes now ends the context, which the next sender learns.
             let _ = self.link.command(command);
+            if outlet.unsettled > UNSENT_BYTES {
+                outlet.settling = true;
+                let _ = self.link.command(Command::Settle { context: *context });
+            }
             return Ok(true);
         }
         match outlet.window {
@@ -359,16 +338,16 @@ impl Dialog {
 
     /// Waits until a message can be sent, or will never be again.
     pub(crate) async fn writable(&self) {
-        poll_fn(|cx| {
-            let mut state = self.state();
-            let outlet = &state.outlet;
-            let refuses = matches!(outlet.window, Some(Window { overrun: Overrun::Error, .. }));
-            if outlet.balance.can_send() || refuses || self.check_sendable(&state).is_err() {
-                return Poll::Ready(());
-            }
-            state.outlet.waiters.wait(cx);
-            Poll::Pending
-        })
+        self.until(
+            |state| &mut state.outlet.waiters,
+            |state| {
+                let outlet = &state.outlet;
+                let refuses = matches!(outlet.window, Some(Window { overrun: Overrun::Error, .. }));
+                let ready =
+                    outlet.can_send() || (refuses && !outlet.settling) || self.check_sendable(state).is_err();
+                ready.then_some(())
+            },
+        )
         .await;
     }
 
@@ -392,39 +371,15 @@ impl Dialog {
         if let Phase::Ended(Some(Err(error))) = &state.phase {
             return Err(error.clone());
         }
-        let inlet = &mut state.inlet;
-        if inlet.lost > 0 {
-            return Ok(Batch { lost: std::mem::take(&mut inlet.lost), messages: Vec::new(), ended: false });
-        }
-        let (mut count, mut bytes) = (0, 0);
-        for message in inlet.queue.iter().take(max) {
-            if count > 0 && bytes + message.len() > BATCH_BYTES {
-                break;
-            }
-            count += 1;
-            bytes += message.len();
-        }
-        let messages = inlet.queue.drain(..count).collect();
-        // One that drops the oldest has allowed the next when this one came.
-        let drops = matches!(inlet.window, Some(Window { overrun: Overrun::DropOldest, .. }));
-        let allowed = if drops || count == 0 { None } else { inlet.consume(count as u64, bytes) };
-        let ended = inlet.queue.is_empty() && (inlet.stopped || inlet.deaf);
+        let (batch, allowed) = state.inlet.take(max);
         drop(state);
         self.grant(allowed);
-        Ok(Batch { lost: 0, messages, ended })
+        Ok(batch)
     }
 
     /// Waits until something has arrived or nothing will any more.
     pub(crate) async fn readable(&self) {
-        poll_fn(|cx| {
-            let inlet = &mut self.state().inlet;
-            if !inlet.queue.is_empty() || inlet.stopped || inlet.deaf {
-                return Poll::Ready(());
-            }
-            inlet.waiters.wait(cx);
-            Poll::Pending
-        })
-        .await;
+        self.until(|state| state.inlet.waiters(), |state| state.inlet.is_readable().then_some(())).await;
     }
 
     /// Ends this side's direction.
@@ -442,7 +397,7 @@ impl Dialog {
     /// Drops what has arrived of the stream and what still will, so that the peer never waits.
     pub(crate) fn discard(&self) {
         let mut state = self.state();
-        if !matches!(state.phase, Phase::Linked) || state.inlet.deaf {
+        if !matches!(state.phase, Phase::Linked) {
             return;
         }
         let allowed = state.inlet.deafen();
@@ -459,11 +414,14 @@ impl Dialog {
 
 /// What the caller does.
 impl Dialog {
-    /// Asks the peer's task to end.
+    /// Asks the peer's task to end. A call that is not on its way yet ends here.
     pub(crate) fn cancel(self: &Arc<Self>) {
         let mut state = self.state();
         if matches!(state.phase, Phase::Ended(_)) || std::mem::replace(&mut state.cancelled, true) {
             return;
+        }
+        if state.waiting.is_some() {
+            return state.end(Some(Err(Box::new(cancelled(&self.function, self.link.us())))));
         }
         state.outlet.waiters.wake();
         drop(state);
@@ -477,41 +435,49 @@ impl Dialog {
 
     /// Waits until the peer has acknowledged the task or ended it.
     pub(crate) async fn begun(&self) {
-        poll_fn(|cx| {
-            let mut state = self.state();
-            if state.begun || matches!(state.phase, Phase::Ended(_)) {
-                return Poll::Ready(());
-            }
-            state.watchers.wait(cx);
-            Poll::Pending
-        })
-        .await;
+        let begun = |state: &mut State| (state.begun || matches!(state.phase, Phase::Ended(_))).then_some(());
+        self.until(|state| &mut state.watchers, begun).await;
     }
 
     /// Waits for the callee's first value.
-    pub(crate) fn poll_first(&self, cx: &Context<'_>) -> Poll<Outcome> {
+    pub(crate) async fn first(&self) -> Outcome {
+        self.until(
+            |state| &mut state.watchers,
+            |state| match (state.first.take(), &state.phase) {
+                (Some(first), _) => Some(Ok(first)),
+                (None, Phase::Ended(Some(Err(error)))) => Some(Err(error.clone())),
+                (None, Phase::Ended(_)) => Some(Err(self.misused("it returned without calling `started`"))),
+                (None, Phase::Calling | Phase::Linked) => None,
+            },
+        )
+        .await
+    }
+
+    /// Waits for the peer's outcome.
+    pub(crate) async fn outcome(&self) -> Outcome {
+        self.until(|state| &mut state.watchers, |state| self.outcome_of(state)).await
+    }
+
+    /// As [`Dialog::outcome`], for a future of which `place` is a part.
+    pub(crate) fn poll_outcome(&self, place: &mut Place, cx: &Context<'_>) -> Poll<Outcome> {
         let mut state = self.state();
-        if let Some(first) = state.first.take() {
-            return Poll::Ready(Ok(first));
-        }
-        match &state.phase {
-            Phase::Ended(Some(Err(error))) => Poll::Ready(Err(error.clone())),
-            Phase::Ended(_) => Poll::Ready(Err(self.misused("it returned without calling `started`"))),
-            _ => {
-                state.watchers.wait(cx);
+        match self.outcome_of(&state) {
+            Some(outcome) => Poll::Ready(outcome),
+            None => {
+                state.watchers.wait(place, cx);
                 Poll::Pending
             }
         }
     }
 
-    /// Waits for the peer's outcome.
-    pub(crate) fn poll_outcome(&self, cx: &Context<'_>) -> Poll<Outcome> {
-        let mut state = self.state();
-        if let Phase::Ended(outcome) = &state.phase {
-            return Poll::Ready(outcome.clone().unwrap_or_else(|| Err(self.closed())));
-        }
-        state.watchers.wait(cx);
-        Poll::Pending
+    /// Gives up a wait for the outcome.
+    pub(crate) fn leave(&self, place: &mut Place) {
+        self.state().watchers.leave(place);
+    }
+
+    fn outcome_of(&self, state: &State) -> Option<Outcome> {
+        let Phase::Ended(outcome) = &state.phase else { return None };
+        Some(outcome.clone().unwrap_or_else(|| Err(self.closed())))
     }
 }
 
@@ -542,5 +508,14 @@ impl Dialog {
             let _ = self.link.command(Command::Started { context, value });
         }
         Ok(())
+    }
+}
+
+/// What tests count to see that nothing is left.
+#[cfg(test)]
+impl Dialog {
+    pub(crate) fn waiters(&self) -> usize {
+        let mut state = self.state();
+        state.watchers.len() + state.outlet.waiters.len() + state.inlet.waiters().len()
     }
 }

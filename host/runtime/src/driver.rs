@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use greenroom_abi::RemoteError;
 use greenroom_abi::kind::{ContextCancelled, PeerMisbehaved};
 use greenroom_transport::Pipe;
@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Sleep, timeout_at};
 
 use crate::actor::Actor;
-use crate::dialog::Dialog;
+use crate::dialog::{Dialog, UNSENT_BYTES};
 use crate::dispatch::Incoming;
 use crate::link::{Command, Link};
 use crate::task::Task;
@@ -52,6 +52,8 @@ pub(crate) struct Driver {
     /// Contexts whose callers will be told of the peer's death once the pipe has ended.
     casualties: Vec<Arc<Dialog>>,
     tasks: HashMap<ContextId, Task>,
+    /// Contexts whose sender waits until the peer has read on.
+    settling: Vec<ContextId>,
     /// Whether to leave once no context is open.
     retiring: bool,
     timer: Pin<Box<Sleep>>,
@@ -89,6 +91,7 @@ impl Driver {
             calls: HashMap::new(),
             casualties: Vec::new(),
             tasks: HashMap::new(),
+            settling: Vec::new(),
             retiring: false,
             timer: Box::pin(tokio::time::sleep_until(now().into())),
             actor,
@@ -150,6 +153,7 @@ impl Driver {
                 Ok(wrote) => progress |= wrote,
                 Err(broken) => return Poll::Ready(broken),
             }
+            self.settle();
             if self.session.is_closed() && self.output.is_empty() && !self.session.has_output() {
                 return Poll::Ready(Broken::Parted);
             }
@@ -176,8 +180,8 @@ impl Driver {
 
     fn handle_command(&mut self, command: Command) {
         match command {
-            Command::Start { dialog, kwargs, deadline } => {
-                let Some(dialog) = dialog.take() else { return };
+            Command::Start { dialog, deadline } => {
+                let Some((dialog, kwargs)) = dialog.take() else { return };
                 let deadline = deadline.map(|until| until.into_std().saturating_duration_since(now()));
                 let options = StartOptions { deadline, dialog: dialog.is_linked() };
                 match self.session.start(dialog.function(), kwargs, options, now()) {
@@ -205,6 +209,7 @@ impl Driver {
             Command::Send { context, message } => {
                 let _ = self.session.send(context, message);
             }
+            Command::Settle { context } => self.settling.push(context),
             Command::Stop { context } => self.session.stop(context),
             Command::Grant { context, credit, overrun } => self.session.grant(context, credit, overrun),
             Command::Finish { context, outcome } => {
@@ -283,7 +288,7 @@ impl Driver {
                 Event::Acknowledged { context } => self.dialog(context, Dialog::acknowledged),
                 Event::Started { context, value } => self.dialog(context, |dialog| dialog.arrived(value)),
                 Event::Message { context, payload } => {
-                    let mut allowed = None;
+                    let (mut allowed, payload) = (None, detached(payload));
                     self.dialog(context, |dialog| allowed = dialog.deliver(payload));
                     if let Some((credit, overrun)) = allowed {
                         self.session.grant(context, credit, overrun);
@@ -295,7 +300,7 @@ impl Driver {
                 Event::Stopped { context } => self.dialog(context, Dialog::stopped),
                 Event::Ended { context, outcome } => {
                     if let Some(dialog) = self.calls.remove(&context) {
-                        if self.died_of(&outcome) {
+                        if self.died_of(&dialog, &outcome) {
                             self.casualties.push(dialog);
                         } else {
                             dialog.end(Some(outcome));
@@ -308,9 +313,20 @@ impl Driver {
         handled
     }
 
+    /// Lets those send on of whose messages few wait.
+    fn settle(&mut self) {
+        for context in std::mem::take(&mut self.settling) {
+            match self.session.unsent(context) {
+                much if much > UNSENT_BYTES / 2 => self.settling.push(context),
+                few => self.dialog(context, |dialog| dialog.settled(few)),
+            }
+        }
+    }
+
     /// Whether a task has ended only because its actor is ended here to be started again.
-    fn died_of(&self, outcome: &Outcome) -> bool {
+    fn died_of(&self, dialog: &Dialog, outcome: &Outcome) -> bool {
         self.link.is_superseded()
+            && !dialog.was_cancelled()
             && outcome.as_ref().is_err_and(|error| {
                 error.is::<ContextCancelled>() && error.canceller.as_ref() == Some(self.actor.id())
             })
@@ -323,6 +339,11 @@ impl Driver {
             tell(dialog);
         }
     }
+}
+
+/// A message that may wait for its receiver, and does not keep a whole block of input for that.
+fn detached(message: Bytes) -> Bytes {
+    if message.len() < READ_BYTES / 4 { Bytes::copy_from_slice(&message) } else { message }
 }
 
 /// The runtime's clock, which tests may stop.

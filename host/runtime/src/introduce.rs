@@ -14,7 +14,6 @@ use greenroom_wire::Role;
 use crate::actor::{Actor, pipe_missing};
 use crate::link::{Link, Owner};
 use crate::portal::Portal;
-use crate::slot::Slot;
 
 /// What keeps a link open that is there for portals only: each of them has a share.
 #[derive(Debug)]
@@ -81,7 +80,9 @@ impl Actor {
     /// be called first. None if there is none, or it is being ended, or it is this actor itself.
     ///
     /// Portals to the same actor share one link. It is closed when the last of them is dropped and
-    /// their calls have ended.
+    /// their calls have ended. A portal to a child of this actor's own is as good as the one that
+    /// its start gave; one to another's leads to the process that was found, and not to one that
+    /// is started in its place.
     ///
     /// # Errors
     /// When no pipe to it can be made, or the broker is gone.
@@ -90,8 +91,8 @@ impl Actor {
     }
 
     /// A pipe through which a program outside the tree may call the actor that `portal` leads to;
-    /// the program [`join`](crate::join())s by it, and is known as `name` to those it calls. For
-    /// the operator only.
+    /// the program [`join`](crate::join())s by it within the handshake timeout of 5 s, and is known
+    /// as `name` to those it calls. For the operator only.
     ///
     /// # Errors
     /// `PermissionDenied` for whoever is not the operator; `ActorDied` if the actor is gone.
@@ -109,7 +110,7 @@ impl Actor {
     ) -> Result<Option<Portal>, Box<RemoteError>> {
         let Some(peer) = found else { return Ok(None) };
         if let Some(link) = self.link_to_child(&peer) {
-            return Ok(Some(Portal::new(self.clone(), Slot::fixed(link), None)));
+            return Ok(Some(Portal::new(self.clone(), link.slot(), None)));
         }
         if let Some(lease) = self.introductions().get(&peer) {
             return Ok(Some(Portal::leased(self.clone(), lease)));

@@ -11,6 +11,7 @@ mod dialog;
 mod dispatch;
 mod driver;
 mod guest;
+mod inlet;
 mod introduce;
 mod join;
 mod link;
@@ -24,6 +25,7 @@ mod supervision;
 mod task;
 #[cfg(test)]
 mod tests;
+mod waiters;
 
 pub use actor::{Actor, End, Identity, Outbox};
 pub use context::{Call, CallOptions, Context};

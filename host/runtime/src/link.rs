@@ -3,15 +3,15 @@
 //! Owns: who the peer is, and what one may ask of the driver. Must not know: sessions, bytes.
 //! Invariant: what is asked of a link that is gone ends at once.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use greenroom_abi::kind::{ActorDied, Exit};
+use greenroom_abi::kind::{ActorDied, Exit, LimitExceeded};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::Pipe;
-use greenroom_wire::{ContextId, Credit, Outcome, Overrun, Role};
+use greenroom_wire::{Config, ContextId, Credit, Outcome, Overrun, Role};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -19,6 +19,7 @@ use crate::actor::Actor;
 use crate::context::{Call, CallOptions, Context};
 use crate::dialog::Dialog;
 use crate::driver::Driver;
+use crate::slot::{Slot, WeakSlot};
 
 /// How the peer's process ended, once the broker has said so.
 pub(crate) type ExitNotice = watch::Receiver<Option<Exit>>;
@@ -46,8 +47,12 @@ struct Shared {
     /// Who came to it since, where a successor was awaited.
     successor: OnceLock<Far>,
     owner: Owner,
+    /// The slot that leads here, where that follows restarts.
+    slot: OnceLock<WeakSlot>,
     commands: mpsc::UnboundedSender<Command>,
     driven: AtomicBool,
+    /// How many calls were made before it was driven.
+    waiting: AtomicUsize,
     end_expected: AtomicBool,
     /// Whether the peer gets a successor.
     superseded: AtomicBool,
@@ -93,9 +98,11 @@ impl Queue {
 pub(crate) struct Starting(Option<Arc<Dialog>>);
 
 impl Starting {
-    /// What is to be started; none if it has ended meanwhile.
-    pub(crate) fn take(mut self) -> Option<Arc<Dialog>> {
-        self.0.take().filter(|dialog| !dialog.has_ended())
+    /// What is to be started, and its arguments; none if it has ended meanwhile.
+    pub(crate) fn take(mut self) -> Option<(Arc<Dialog>, Bytes)> {
+        let dialog = self.0.take()?;
+        let kwargs = dialog.depart()?;
+        Some((dialog, kwargs))
     }
 }
 
@@ -110,13 +117,37 @@ impl Drop for Starting {
 /// What the handles ask of the driver.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Start { dialog: Starting, kwargs: Bytes, deadline: Option<Instant> },
-    Cancel { dialog: Arc<Dialog> },
-    Started { context: ContextId, value: Bytes },
-    Send { context: ContextId, message: Bytes },
-    Stop { context: ContextId },
-    Grant { context: ContextId, credit: Credit, overrun: Overrun },
-    Finish { context: ContextId, outcome: Outcome },
+    Start {
+        dialog: Starting,
+        deadline: Option<Instant>,
+    },
+    Cancel {
+        dialog: Arc<Dialog>,
+    },
+    Started {
+        context: ContextId,
+        value: Bytes,
+    },
+    Send {
+        context: ContextId,
+        message: Bytes,
+    },
+    /// To be told once little of what was sent waits for the peer to read.
+    Settle {
+        context: ContextId,
+    },
+    Stop {
+        context: ContextId,
+    },
+    Grant {
+        context: ContextId,
+        credit: Credit,
+        overrun: Overrun,
+    },
+    Finish {
+        context: ContextId,
+        outcome: Outcome,
+    },
     Retire,
     Close,
 }
@@ -155,8 +186,10 @@ impl Link {
             first,
             successor: OnceLock::new(),
             owner,
+            slot: OnceLock::new(),
             commands: sender,
             driven: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
             end_expected: AtomicBool::new(false),
             superseded: AtomicBool::new(false),
             cancel_bound,
@@ -170,6 +203,16 @@ impl Link {
 
     pub(crate) fn peer(&self) -> &ActorId {
         &self.far().peer
+    }
+
+    /// Notes that portals by that slot lead here.
+    pub(crate) fn led_by(&self, slot: WeakSlot) {
+        let _ = self.0.slot.set(slot);
+    }
+
+    /// The slot for a portal to the peer: it follows restarts where others do.
+    pub(crate) fn slot(&self) -> Slot {
+        self.0.slot.get().and_then(WeakSlot::upgrade).unwrap_or_else(|| Slot::fixed(self.clone()))
     }
 
     /// Whether the peer is ended here to be started again.
@@ -199,7 +242,7 @@ impl Link {
 
     /// Starts a call; it is under way before the first poll.
     pub(crate) fn call(&self, function: &str, kwargs: Bytes, options: CallOptions<'_>) -> Call {
-        Call::new(self.start(Dialog::calling(self.clone(), function, false), kwargs, options))
+        Call::new(self.start(Dialog::calling(self.clone(), function, false, kwargs), options))
     }
 
     /// Starts a context; it is under way before the first poll, which waits for its first value.
@@ -209,18 +252,36 @@ impl Link {
         kwargs: Bytes,
         options: CallOptions<'_>,
     ) -> impl Future<Output = Result<(Context, Bytes), Box<RemoteError>>> + use<> {
-        let dialog = self.start(Dialog::calling(self.clone(), function, true), kwargs, options);
+        let dialog = self.start(Dialog::calling(self.clone(), function, true, kwargs), options);
         if let Some(task) = options.within {
             task.link(&dialog);
         }
         Context::open(dialog)
     }
 
-    fn start(&self, dialog: Arc<Dialog>, kwargs: Bytes, options: CallOptions<'_>) -> Arc<Dialog> {
+    fn start(&self, dialog: Arc<Dialog>, options: CallOptions<'_>) -> Arc<Dialog> {
         let deadline = options.deadline();
-        if let Some(until) = deadline.filter(|_| !self.0.driven.load(Ordering::Relaxed)) {
-            // No session keeps the time of what waits for a peer to come.
-            let waiting = Arc::downgrade(&dialog);
+        if !self.0.driven.load(Ordering::Relaxed) && !self.admits(&dialog, deadline) {
+            return dialog;
+        }
+        // Refused by a link that is gone, the command is dropped, and ends what it was to start.
+        let _ = self.command(Command::Start { dialog: Starting(Some(dialog.clone())), deadline });
+        dialog
+    }
+
+    /// Does for what waits for a peer to come what no session does yet: keeps its number, and the
+    /// time.
+    fn admits(&self, dialog: &Arc<Dialog>, deadline: Option<Instant>) -> bool {
+        let limit = Config::default().max_contexts;
+        // One that has been given up counts as well: it still stands in the queue.
+        if self.0.waiting.fetch_add(1, Ordering::Relaxed) >= limit {
+            dialog.give_up(|| {
+                RemoteError::of(&LimitExceeded { limit: "max_contexts".to_owned(), value: limit as u64 })
+            });
+            return false;
+        }
+        if let Some(until) = deadline {
+            let waiting = Arc::downgrade(dialog);
             tokio::spawn(async move {
                 let begun = Instant::now();
                 tokio::time::sleep_until(until).await;
@@ -229,9 +290,7 @@ impl Link {
                 }
             });
         }
-        // Refused by a link that is gone, the command is dropped, and ends what it was to start.
-        let _ = self.command(Command::Start { dialog: Starting(Some(dialog.clone())), kwargs, deadline });
-        dialog
+        true
     }
 
     /// Asks the driver; gives the command back if there is none any more.

@@ -151,7 +151,7 @@ impl Nursery {
         spec: SpawnSpec,
         count: usize,
     ) -> Result<Vec<Portal>, Box<RemoteError>> {
-        let (mut starts, mut accepts) = (FuturesUnordered::new(), Vec::with_capacity(count));
+        let (mut starts, mut accepts) = (FuturesUnordered::new(), Vec::new());
         for number in 0..count {
             let spec = SpawnSpec { name: format!("{name}.worker_{number}"), ..spec.clone() };
             let Starting { started, accept } = self.begin(spec, None, None).ok_or_else(closed)?;

@@ -9,7 +9,7 @@
 //!     └──────────ended for good──────► Final ◄──────ended for good──┘
 //! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use greenroom_abi::ActorId;
 use tokio::sync::watch;
@@ -20,6 +20,16 @@ use crate::link::{Link, Queue};
 /// Shared by all clones of a portal and by whoever restarts its peer.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot(Arc<Inner>);
+
+/// A slot, as the links that it led to know it.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakSlot(Weak<Inner>);
+
+impl WeakSlot {
+    pub(crate) fn upgrade(&self) -> Option<Slot> {
+        self.0.upgrade().map(Slot)
+    }
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -54,7 +64,13 @@ impl Slot {
 
     /// One that follows restarts, until it is settled.
     pub(crate) fn following(link: Link) -> Self {
-        Self::new(State::Live(link))
+        let slot = Self::new(State::Live(link.clone()));
+        link.led_by(slot.weak());
+        slot
+    }
+
+    fn weak(&self) -> WeakSlot {
+        WeakSlot(Arc::downgrade(&self.0))
     }
 
     fn new(state: State) -> Self {
@@ -103,7 +119,10 @@ impl Slot {
             };
             let outcome = connect(queue);
             *state = match &outcome {
-                Ok(link) => State::Live(link.clone()),
+                Ok(link) => {
+                    link.led_by(self.weak());
+                    State::Live(link.clone())
+                }
                 Err(_) => State::Awaited(last.follow()),
             };
             connected = Some(outcome);

@@ -17,10 +17,17 @@ use crate::dialog::Dialog;
 /// How many messages one side of a stream holds, unless its options say otherwise.
 const CAPACITY: u64 = 1024;
 
+/// How many it holds at most, whatever they say: even a message without content takes its place.
+const MAX_CAPACITY: u64 = 1 << 20;
+
+/// How far behind a subscriber may be. So many places are there from the beginning.
+const MAX_BEHIND: usize = 1 << 16;
+
 /// How one side of a stream receives.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StreamOptions {
-    /// How many messages this side holds at most; 0 for the default of 1,024.
+    /// How many messages this side holds at most; 0 for the default of 1,024, and never over
+    /// 1,048,576. Nor does it hold more than 2 MiB of them, unless one alone is larger.
     pub capacity: u32,
     /// What becomes of messages beyond that.
     pub overrun: Overrun,
@@ -28,7 +35,7 @@ pub struct StreamOptions {
 
 impl StreamOptions {
     pub(crate) fn capacity(&self) -> u64 {
-        if self.capacity == 0 { CAPACITY } else { self.capacity.into() }
+        if self.capacity == 0 { CAPACITY } else { MAX_CAPACITY.min(self.capacity.into()) }
     }
 }
 
@@ -128,10 +135,10 @@ impl MsgStream {
 
     /// A receiver of all messages from now on, beside others. Nobody waits for the slowest: one
     /// that falls more than `capacity` messages behind gets `Lagged`. The first subscription
-    /// decides the capacity, at least 1.
+    /// decides the capacity, at least 1 and at most 65,536.
     pub fn subscribe(self: &Arc<Self>, capacity: usize) -> Subscription {
         let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = hub.get_or_insert_with(|| broadcast::channel(capacity.max(1)).0);
+        let sender = hub.get_or_insert_with(|| broadcast::channel(capacity.clamp(1, MAX_BEHIND)).0);
         Subscription { stream: self.clone(), messages: sender.subscribe() }
     }
 

@@ -4,7 +4,6 @@
 //! opened. Must not know: how the guest runs it. Invariant: those are gone before its outcome
 //! leaves.
 
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -193,7 +192,7 @@ impl Task {
         let Owned { nurseries, contexts } = self.owned().take().unwrap_or_default();
         let contexts: Vec<_> = contexts.iter().filter_map(Weak::upgrade).collect();
         contexts.iter().for_each(Dialog::cancel);
-        let ended = join_all(contexts.iter().map(|dialog| poll_fn(|cx| dialog.poll_outcome(cx))));
+        let ended = join_all(contexts.iter().map(|dialog| dialog.outcome()));
         // A peer that does not answer is not waited for longer than its task's grace.
         let ended = tokio::time::timeout(self.actor().limits().grace, ended);
         if nurseries.is_empty() {

@@ -1,8 +1,9 @@
 //! The one who starts the children of a supervised nursery again.
 //!
 //! Owns: the children that are up or about to be again, and carrying out what is decided about
-//! them, one end at a time; those being started for the first time are nobody's group yet. Must not know: how it is decided. Invariant: between two reports every
-//! child runs; whoever does not any more has ended for good.
+//! them, one end at a time; those being started for the first time are nobody's group yet. Must
+//! not know: how it is decided. Invariant: between two reports every child runs; whoever does not
+//! any more has ended for good.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -112,8 +113,10 @@ impl Nursery {
         let Order { spec, main, sender, accepted } = order;
         let (run, runs, last) = (None, 0, None);
         let mut child = Child { id, restart, spec, main, slot: slot.clone(), result, last, run, runs };
-        child.launch(self, link);
+        let run = child.launch(self, link);
+        // In this order: the end of a run is no news of a child that nobody has heard of.
         let _ = reports.send((self.clone(), Event::Up(Box::new(child))));
+        tokio::spawn(run);
         let _ = sender.send(Ok(portal));
         if accepted.await.is_err() {
             slot.dismiss(self.0.actor.id());
@@ -136,8 +139,8 @@ impl Nursery {
 }
 
 impl Child {
-    /// Begins a run over a link to the child's process.
-    fn launch(&mut self, nursery: &Nursery, link: Link) {
+    /// Begins a run over a link to the child's process; gives what is to be done for it.
+    fn launch(&mut self, nursery: &Nursery, link: Link) -> impl Future<Output = ()> + Send + use<> {
         self.runs += 1;
         let (id, number) = (self.id, self.runs);
         let ((stop, mut stopped), (sender, over)) = (oneshot::channel(), oneshot::channel());
@@ -147,7 +150,7 @@ impl Child {
             .as_ref()
             .map(|main| link.call(&main.function, main.kwargs.clone(), CallOptions::default()));
         let (nursery, slot) = (nursery.clone(), self.slot.clone());
-        tokio::spawn(async move {
+        async move {
             let quit = async {
                 tokio::select! {
                     () = nursery.reached(Phase::Failing) => {}
@@ -160,7 +163,7 @@ impl Child {
             if let Some(reports) = &nursery.0.coordinator {
                 let _ = reports.send((nursery.clone(), Event::Over { child: id, run: number }));
             }
-        });
+        }
     }
 
     /// Starts the child once more, unless it is not to be any more: then it stays without a run.
@@ -190,7 +193,7 @@ impl Child {
         match arrived {
             Ok(link) => {
                 tracing::debug!(child = self.spec.name, "started again");
-                self.launch(nursery, link);
+                tokio::spawn(self.launch(nursery, link));
                 Ok(())
             }
             Err(_) if unwanted() => Ok(()),

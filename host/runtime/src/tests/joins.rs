@@ -5,19 +5,21 @@
 //! tasks of such a program live as long as its pipe.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use greenroom_abi::kind::PermissionDenied;
 use greenroom_transport::{Attachment, Pipe, memory_pipe, socket_pipe};
 use greenroom_wire::control::Limits;
-use greenroom_wire::{MAX_PREAMBLE, Preamble, Role};
-use tokio::io::AsyncWriteExt;
-use tokio::time::Instant;
+use greenroom_wire::{Config, Credit, MAX_PREAMBLE, Overrun, Preamble, Role, Session, StartOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout};
 
 use super::kit::*;
 use crate::link::Owner;
-use crate::{Actor, Portal, join};
+use crate::{Actor, Portal, StreamOptions, join};
 
 /// Writes what a program is told first, and gives both ends of its pipe.
 async fn told(bytes: &[u8], (inside, outside): (Attachment, Attachment)) -> (Pipe, Attachment) {
@@ -118,4 +120,56 @@ async fn who_says_nothing_is_given_up() {
     let began = Instant::now();
     assert_eq!(join(outside, 7).await.expect_err("it says no more").kind(), io::ErrorKind::TimedOut);
     assert_eq!(began.elapsed().as_secs(), 5);
+}
+
+/// Hands a session's output over, and takes in what there is.
+async fn exchange(session: &mut Session, pipe: &mut Pipe) {
+    let (mut out, mut input, now) = (BytesMut::new(), BytesMut::new(), Instant::now().into_std());
+    session.poll_transmit(&mut out, 1 << 16);
+    pipe.write_all(&out).await.expect("writes");
+    while let Ok(read) = timeout(Duration::from_millis(1), pipe.read_buf(&mut input)).await {
+        assert!(read.expect("reads") > 0);
+        session.handle_input(&mut input, now).expect("keeps to the protocol");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_allows_everything_and_reads_nothing_is_waited_for() {
+    const SIZE: usize = 100_000;
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = sent.clone();
+    let library = Library::default().with("leaf:push", move |task, _| {
+        let sent = counted.clone();
+        async move {
+            task.started(Bytes::new())?;
+            let stream = task.open_stream(StreamOptions::default())?;
+            loop {
+                stream.send(Bytes::from(vec![0; SIZE])).await?;
+                assert!(sent.fetch_add(1, Ordering::Relaxed) < 1000, "it grows");
+            }
+        }
+    });
+    let guest = library.guest(&["leaf".to_owned()]).expect("there is one");
+    let (actor, _) = Actor::new(identity("daemon"), Limits::default(), Box::new(guest));
+    let (inside, outside) = memory_pipe();
+    let notice = actor.watch_peer(&id("client"));
+    actor.link(id("client"), inside, notice, Role::Acceptor, Owner::Neither).expect("links");
+    let mut pipe = Pipe::from_attachment(outside).expect("a pipe");
+    let mut session = Session::new(Role::Initiator, Config::default(), Instant::now().into_std());
+    let dialog = StartOptions { dialog: true, ..StartOptions::default() };
+    let context =
+        session.start("leaf:push", Bytes::new(), dialog, Instant::now().into_std()).expect("starts");
+    exchange(&mut session, &mut pipe).await;
+    for _ in 0..10 {
+        session.grant(context, Credit { messages: u64::MAX, bytes: u64::MAX }, Overrun::Wait);
+        let mut out = BytesMut::new();
+        session.poll_transmit(&mut out, 1 << 16);
+        pipe.write_all(&out).await.expect("writes");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let held = sent.load(Ordering::Relaxed) * SIZE;
+    assert!((16 << 20..17 << 20).contains(&held), "{held} bytes");
+    // Whoever reads on gets more.
+    exchange(&mut session, &mut pipe).await;
+    assert!(sent.load(Ordering::Relaxed) * SIZE > held);
 }

@@ -261,3 +261,22 @@ async fn d8_subscribers_get_every_message_and_a_slow_one_lags() {
     }
     assert_eq!(slow.receive().await, Ok(None));
 }
+
+#[tokio::test(start_paused = true)]
+async fn waits_that_are_given_up_leave_nothing_behind() {
+    let (_world, leaf) = world(&Sent::default()).await;
+    let context = open(&leaf, "talk:double", Bytes::new()).await;
+    let stream = Arc::new(context.open_stream(StreamOptions::default()).expect("opens"));
+    let context = Arc::new(context);
+    for _ in 0..100 {
+        let (stream, context) = (stream.clone(), context.clone());
+        // Each with a waker of its own.
+        let waiting = tokio::spawn(async move {
+            tokio::join!(stream.readable(), context.failed());
+        });
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        waiting.abort();
+        let _ = waiting.await;
+    }
+    assert_eq!(context.waiters(), 0);
+}

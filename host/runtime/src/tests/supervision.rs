@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use greenroom_abi::kind::{
-    ActorDied, ContextCancelled, Exit, NoResult, RestartIntensityExceeded, SpawnFailed,
+    ActorDied, ContextCancelled, Exit, LimitExceeded, NoResult, RestartIntensityExceeded, SpawnFailed,
 };
 use tokio::time::Instant;
 
 use super::kit::*;
-use crate::{Portal, Restart, Strategy, Supervision};
+use crate::{CallOptions, Portal, Restart, Strategy, Supervision};
 
 fn library() -> Library {
     Library::default()
@@ -451,5 +451,82 @@ async fn b7_what_becomes_of_whoever_is_ended_through_its_portal_concerns_nobody(
     leaf.cancel_actor().await.expect("may");
     assert_eq!(leaf.wait_for_result().await.expect_err("it failed").message, "out of spite");
     nursery.join().await.expect("it is not supervised any more");
+    world.settle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn b7_what_is_cancelled_while_it_waits_for_a_restart_ends_at_once() {
+    let world = World::new(library());
+    let nursery = world.supervised(slow());
+    let leaf = nursery.start(spec("leaf", &["leaf"]), None).await.expect("starts");
+    world.broker.kill(&leaf.peer(), Exit::Signal(9));
+    leaf.closed().await;
+    let kwargs = Bytes::from(vec![0; 1000]);
+    let mut call = Box::pin(leaf.open_context("leaf:wait", kwargs.clone(), CallOptions::default()));
+    assert!(futures_util::poll!(&mut call).is_pending());
+    assert!(!kwargs.is_unique());
+    drop(call);
+    assert!(kwargs.is_unique(), "nothing is kept of it");
+    assert_eq!(who(&leaf).await, value(leaf.peer()), "the others are not");
+    nursery.cancel().await.expect("well");
+    world.settle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn b7_only_so_many_calls_wait_for_a_restart() {
+    let world = World::new(library());
+    let nursery = world.supervised(slow());
+    let leaf = nursery.start(spec("leaf", &["leaf"]), None).await.expect("starts");
+    world.broker.kill(&leaf.peer(), Exit::Signal(9));
+    leaf.closed().await;
+    for _ in 0..greenroom_wire::Config::default().max_contexts {
+        drop(leaf.call("leaf:who", Bytes::new()));
+    }
+    let error = who(&leaf).await.expect_err("one too many");
+    assert!(error.is::<LimitExceeded>(), "{error}");
+    tokio::time::sleep(MS * 500).await;
+    assert_eq!(who(&leaf).await, value(leaf.peer()), "it is there again");
+    nursery.cancel().await.expect("well");
+    world.settle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn b7_a_portal_that_its_owner_has_found_follows_as_well() {
+    let world = World::new(library());
+    let nursery = world.supervised(slow());
+    let leaf = nursery.start(spec("leaf", &["leaf"]), None).await.expect("starts");
+    for _ in 0..2 {
+        let found = world.operator.find_actor("leaf").await.expect("asks").expect("is there");
+        world.broker.kill(&found.peer(), Exit::Signal(9));
+        found.closed().await;
+        assert_eq!(who(&found).await, value(leaf.peer()));
+    }
+    let found = world.operator.find_actor("leaf").await.expect("asks").expect("is there");
+    found.cancel_actor().await.expect("is ours");
+    nursery.join().await.expect("it gets no successor");
+    world.settle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn d4_a_context_that_was_cancelled_is_absorbed_also_when_its_actor_is_ended_meanwhile() {
+    let world = World::new(library().with("leaf:slow", |task, _| async move {
+        task.started(Bytes::new())?;
+        let outcome = forever(task).await;
+        tokio::time::sleep(MS * 100).await;
+        outcome
+    }));
+    let nursery = world.supervised(Supervision { strategy: Strategy::OneForAll, ..Supervision::default() });
+    let one = nursery.start(spec("one", &["leaf"]), None).await.expect("starts");
+    let two = nursery.start(spec("two", &["leaf"]), None).await.expect("starts");
+    let opened = two.open_context("leaf:slow", Bytes::new(), CallOptions::default()).await;
+    let (asked, _) = opened.expect("opens");
+    let opened = two.open_context("leaf:slow", Bytes::new(), CallOptions::default()).await;
+    let (other, _) = opened.expect("opens");
+    let (cancelled, died_of, ()) = tokio::join!(asked.cancel(), other.wait_for_result(), async {
+        world.broker.kill(&one.peer(), Exit::Signal(9));
+    });
+    cancelled.expect("is what was asked for");
+    assert!(died(&died_of).is_some(), "nobody asked for that");
+    nursery.cancel().await.expect("well");
     world.settle().await;
 }

@@ -1,7 +1,8 @@
 //! A context as the side that was called sees it.
 //!
-//! Owns: whether the task is yet to start, runs or has ended, and how its end is encoded. Must not know: time, queues, other contexts. Invariant: exactly one
-//! end is sent for each context that the peer has put on the wire.
+//! Owns: whether the task is yet to start, runs or has ended, and how its end is encoded. Must not
+//! know: time, queues, other contexts. Invariant: exactly one end is sent for each context that the
+//! peer has put on the wire.
 
 use std::mem;
 

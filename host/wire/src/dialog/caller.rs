@@ -1,7 +1,8 @@
 //! A context as the side that started it sees it.
 //!
-//! Owns: how far the start has been sent, and whether it was acknowledged, cancelled or given up. Must not know: time, queues, other contexts. Invariant: of
-//! [`Step::Forget`], [`Step::Abandon`] and a delivered outcome, each dialog yields exactly one.
+//! Owns: how far the start has been sent, and whether it was acknowledged, cancelled or given up.
+//! Must not know: time, queues, other contexts. Invariant: of [`Step::Forget`], [`Step::Abandon`]
+//! and a delivered outcome, each dialog yields exactly one.
 
 use std::time::{Duration, Instant};
 

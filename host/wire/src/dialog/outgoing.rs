@@ -71,11 +71,18 @@ pub(crate) struct Outgoing {
     /// Parts of `current` have left.
     begun: bool,
     queue: VecDeque<Item>,
+    /// How much waits, each item with what it takes beside its payload.
+    waiting: usize,
 }
 
 impl Outgoing {
     pub(crate) fn new(direction: Direction) -> Self {
         Self { direction, ..Self::default() }
+    }
+
+    /// About how many bytes it holds that are yet to be sent.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
     }
 
     pub(crate) fn has_data(&self) -> bool {
@@ -97,6 +104,7 @@ impl Outgoing {
         if allowed.is_err() {
             return false;
         }
+        self.waiting += size_of::<Item>() + payload.len();
         let item = Item { kind, payload };
         match self.current {
             None => self.current = Some(item),
@@ -111,6 +119,7 @@ impl Outgoing {
         self.current = None;
         self.begun = false;
         self.queue = VecDeque::new();
+        self.waiting = 0;
     }
 
     /// Drops the queue for an error that does not wait; true if a `Stop` has to go before it,
@@ -126,10 +135,36 @@ impl Outgoing {
     pub(crate) fn next(&mut self) -> Option<Frame> {
         let item = self.current.as_mut()?;
         self.begun = item.payload.len() > CHUNK;
+        self.waiting -= item.payload.len().min(CHUNK);
         if self.begun {
             return Some(Frame::More(item.payload.split_to(CHUNK)));
         }
+        self.waiting -= size_of::<Item>();
         let next = self.queue.pop_front();
         mem::replace(&mut self.current, next).map(|item| Frame::Last(item.kind, item.payload))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_what_waits() {
+        let context = ContextId::new(1).expect("not zero");
+        let mut outgoing = Outgoing::new(Direction::Open);
+        for size in [0, 1, CHUNK, CHUNK + 1, 3 * CHUNK] {
+            assert!(outgoing.offer(context, Kind::Yield, Bytes::from(vec![0; size])));
+        }
+        let mut before = outgoing.waiting();
+        assert_eq!(before, 5 * (CHUNK + size_of::<Item>()) + 2);
+        while outgoing.next().is_some() {
+            assert!(outgoing.waiting() < before, "an empty message counts");
+            before = outgoing.waiting();
+        }
+        assert_eq!(before, 0);
+        outgoing.offer(context, Kind::Yield, Bytes::from_static(b"x"));
+        outgoing.close();
+        assert_eq!(outgoing.waiting(), 0);
     }
 }

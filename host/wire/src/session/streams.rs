@@ -96,6 +96,13 @@ impl Session {
         }
     }
 
+    /// Getter: about how many bytes are held of what a context is yet to send; 0 for one that has
+    /// ended.
+    pub fn unsent(&mut self, context: ContextId) -> usize {
+        let traffic = traffic(self.role, &mut self.outgoing, &mut self.incoming, context);
+        traffic.map_or(0, |traffic| traffic.outgoing.waiting())
+    }
+
     pub(super) fn check_payload(&self, payload: &Bytes) -> Result<(), Refused> {
         let (size, limit) = (payload.len(), self.config.max_payload);
         if size > limit { Err(Refused::PayloadTooLarge { size, limit }) } else { Ok(()) }

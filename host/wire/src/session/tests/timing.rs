@@ -240,6 +240,17 @@ fn a_deadline_ends_the_call_and_cancels_it() {
 }
 
 #[test]
+fn a_deadline_that_is_short_by_the_time_to_the_driver_is_told_in_full() {
+    let now = Instant::now();
+    let mut session = Session::new(Role::Initiator, Config::default(), now);
+    let options = StartOptions { deadline: Some(Duration::from_micros(999_970)), dialog: false };
+    session.start("a:b", Bytes::new(), options, now).expect("starts");
+    session.handle_timeout(now + Duration::from_secs(1));
+    let events: Vec<_> = std::iter::from_fn(|| session.poll_event()).collect();
+    assert_eq!(overdue(&events)[0].2, 1000);
+}
+
+#[test]
 fn a_deadline_drops_what_has_come_of_the_end() {
     let mut pair = Pair::open();
     let context = pair.left.session.start("a:b", Bytes::new(), within(200, true), pair.now);
