@@ -280,6 +280,7 @@ impl Actor {
     /// The exit notice of a peer, to come or already here. Forgets what nobody asks about any more.
     pub(crate) fn watch_peer(&self, peer: &ActorId) -> ExitNotice {
         self.links().retain(|link| !link.is_closed());
+        self.introductions().tidy();
         let mut peers = self.peers();
         peers.retain(|_, sender| sender.receiver_count() > 0);
         peers.entry(peer.uuid.clone()).or_default().subscribe()

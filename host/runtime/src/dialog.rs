@@ -46,6 +46,8 @@ pub(crate) struct Dialog {
     /// Whether the caller wants more than an outcome.
     linked: bool,
     state: Mutex<State>,
+    #[cfg(test)]
+    _counted: census::Counted,
 }
 
 #[derive(Debug)]
@@ -144,7 +146,15 @@ impl Dialog {
             outlet: Outlet::default(),
             watchers: Waiters::default(),
         };
-        Arc::new(Self { link, function: function.into(), linked, state: Mutex::new(state) })
+        let (function, state) = (function.into(), Mutex::new(state));
+        Arc::new(Self {
+            link,
+            function,
+            linked,
+            state,
+            #[cfg(test)]
+            _counted: census::Counted::new(),
+        })
     }
 
     pub(crate) fn link(&self) -> &Link {
@@ -517,5 +527,36 @@ impl Dialog {
     pub(crate) fn waiters(&self) -> usize {
         let mut state = self.state();
         state.watchers.len() + state.outlet.waiters.len() + state.inlet.waiters().len()
+    }
+}
+
+/// Counts the dialogs there are.
+#[cfg(test)]
+pub(crate) mod census {
+    use std::cell::Cell;
+
+    thread_local! {
+        static ALIVE: Cell<i64> = const { Cell::new(0) };
+    }
+
+    /// How many more dialogs this thread has made than dropped.
+    pub(crate) fn alive() -> i64 {
+        ALIVE.get()
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Counted;
+
+    impl Counted {
+        pub(super) fn new() -> Self {
+            ALIVE.set(ALIVE.get() + 1);
+            Self
+        }
+    }
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            ALIVE.set(ALIVE.get() - 1);
+        }
     }
 }

@@ -46,11 +46,13 @@ impl Introductions {
         lease.filter(|lease| !lease.link().is_closed())
     }
 
-    /// Remembers a link, and forgets those that nobody uses any more.
     fn keep(&self, lease: &Arc<Lease>) {
-        let mut leases = self.lock();
-        leases.retain(|_, lease| lease.strong_count() > 0);
-        leases.insert(lease.link().peer().uuid.clone(), Arc::downgrade(lease));
+        self.lock().insert(lease.link().peer().uuid.clone(), Arc::downgrade(lease));
+    }
+
+    /// Forgets the links that nobody uses any more.
+    pub(crate) fn tidy(&self) {
+        self.lock().retain(|_, lease| lease.strong_count() > 0);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Weak<Lease>>> {

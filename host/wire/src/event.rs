@@ -74,7 +74,8 @@ pub enum Event {
         /// What is to be done while there is none.
         overrun: Overrun,
     },
-    /// The peer's stream has ended: no message follows. Comes at most once.
+    /// The peer's stream has ended: no message follows. Comes at most once, and not for a stream
+    /// that the callee's error has torn: that one ends with its context.
     Stopped {
         /// The context.
         context: ContextId,

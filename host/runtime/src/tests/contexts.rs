@@ -10,7 +10,7 @@ use greenroom_abi::kind::{ActorDied, ContextCancelled, ContextProtocol, Exit};
 use tokio::time::Instant;
 
 use super::kit::*;
-use crate::{CallOptions, Context, Outcome, Portal, StreamOptions};
+use crate::{CallOptions, Context, Outcome, Portal, Strategy, StreamOptions, Supervision};
 
 type Opened = Result<(Context, Bytes), Box<greenroom_abi::RemoteError>>;
 
@@ -279,4 +279,42 @@ async fn a_lost_peer_ends_its_contexts() {
     assert_eq!(error.kind::<ActorDied>().expect("its kind").exit, Exit::Signal(9));
     assert!(context.wait_for_result().await.expect_err("it died").is::<ActorDied>());
     assert!(open(&leaf, "talk:sum").await.expect_err("at once").is::<ActorDied>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn b7_contexts_of_whoever_is_ended_to_be_started_again_end_with_its_death() {
+    let world = World::new(dialogs());
+    let nursery = world.supervised(Supervision { strategy: Strategy::OneForAll, ..Supervision::default() });
+    let one = nursery.start(spec("one", &["talk"]), None).await.expect("starts");
+    let two = nursery.start(spec("two", &["talk"]), None).await.expect("starts");
+    let (killed, ended) = (one.peer(), two.peer());
+    let mut contexts = Vec::new();
+    for portal in [&one, &two] {
+        for function in ["talk:sum", "talk:wait", "talk:stuck"] {
+            let (context, _) = open(portal, function).await.expect("opens");
+            let stream = context.open_stream(StreamOptions::default()).expect("opens");
+            contexts.push((context, stream));
+        }
+    }
+    world.broker.kill(&killed, Exit::Signal(9));
+    for (number, (context, stream)) in contexts.iter().enumerate() {
+        let (actor, exit) = if number < 3 { (&killed, Exit::Signal(9)) } else { (&ended, Exit::Code(0)) };
+        let death = ActorDied { actor: actor.clone(), exit };
+        for error in [
+            context.wait_for_result().await.expect_err("it died"),
+            context.failed().await,
+            stream.receive().await.expect_err("it died"),
+            stream.send(Bytes::new()).await.expect_err("it died"),
+            context.cancel().await.expect_err("nobody here has cancelled it"),
+        ] {
+            assert_eq!(error.kind::<ActorDied>(), Some(death.clone()), "of context {number}");
+        }
+    }
+    // A new one goes to the successor.
+    let (context, _) = open(&two, "talk:sum").await.expect("opens");
+    assert_ne!(two.peer(), ended);
+    context.open_stream(StreamOptions::default()).expect("opens").close();
+    assert_eq!(context.wait_for_result().await, value(0));
+    nursery.cancel().await.expect("well");
+    world.settle().await;
 }

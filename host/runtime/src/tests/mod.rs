@@ -9,6 +9,7 @@ mod daemons;
 mod deadlines;
 mod ends;
 mod failures;
+mod faults;
 mod introductions;
 mod joins;
 mod kit;

@@ -3,8 +3,6 @@
 //! Owns: a tree of actors, some of them supervised, and what is done to it at random. Must not know: which order things
 //! happen in. Invariant of what is tested: every call ends once, and nothing is left.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -114,28 +112,12 @@ fn acts() -> impl Strategy<Value = Act> {
 
 const FUNCTIONS: [&str; 6] = ["leaf:echo", "leaf:wait", "leaf:fail", "leaf:slow", "leaf:stuck", "leaf:tree"];
 
-/// Counts the tasks that run, in whatever actor.
-struct Running(Arc<AtomicUsize>);
-
-impl Running {
-    fn begin(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count.clone())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn library(running: &Arc<AtomicUsize>) -> Library {
+fn library(running: &Running) -> Library {
     let mut library = Library::default();
     for name in FUNCTIONS {
         let running = running.clone();
         library = library.with(name, move |task, kwargs| {
-            let running = Running::begin(&running);
+            let running = running.begin();
             async move {
                 let outcome = run(name, task, kwargs).await;
                 drop(running);
@@ -168,7 +150,7 @@ struct Schedule {
     world: World,
     nursery: Nursery,
     supervised: Nursery,
-    running: Arc<AtomicUsize>,
+    running: Running,
     portals: Vec<Portal>,
     calls: Vec<(usize, Bytes, JoinHandle<Outcome>)>,
     started: usize,
@@ -176,7 +158,7 @@ struct Schedule {
 
 impl Schedule {
     fn new() -> Self {
-        let running = Arc::default();
+        let running = Running::default();
         let world = World::within(library(&running), Limits { tasks: 8, ..Limits::default() });
         world.broker.set_startup(Duration::from_millis(10));
         let (nursery, supervised) = (world.nursery(), world.supervised(Supervision::default()));
@@ -280,7 +262,7 @@ impl Schedule {
         }
         // The tasks of the killed see the end of their links, and the stubborn their grace.
         tokio::time::sleep(Limits::default().grace * 2).await;
-        assert_eq!(self.running.load(Ordering::Relaxed), 0, "tasks still run");
+        assert_eq!(self.running.count(), 0, "tasks still run");
         self.world.daemon("sweeper", &["leaf"]).await;
         let memory = self.world.operator.memory();
         assert!(memory <= 2, "the sweeper is one peer and one link, but {memory} things are remembered");

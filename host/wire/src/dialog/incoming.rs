@@ -97,15 +97,16 @@ impl Incoming {
         Ok(whole)
     }
 
-    /// The peer's stream has ended, and an unfinished payload with it.
+    /// The peer's stream has ended, and an unfinished payload with it: true if there was one.
     pub(crate) fn stop(
         &mut self,
         context: ContextId,
         allowance: &mut Allowance,
-    ) -> Result<(), PeerMisbehaved> {
+    ) -> Result<bool, PeerMisbehaved> {
         self.direction.stop(context)?;
+        let torn = !self.parts.is_empty();
         mem::take(&mut self.parts).discard(allowance);
-        Ok(())
+        Ok(torn)
     }
 
     /// Nothing of the peer's stream is expected any more.

@@ -159,10 +159,14 @@ impl Session {
     }
 
     pub(super) fn handle_stop(&mut self, context: ContextId) -> Result<(), PeerMisbehaved> {
+        let calling = self.role.opens(context);
         let (incoming, allowance) = self.receiver(context)?;
         if let Some(incoming) = incoming {
-            incoming.stop(context, allowance)?;
-            self.events.push_back(Event::Stopped { context });
+            let torn = incoming.stop(context, allowance)?;
+            // A callee tears its stream for an error, which ends it and is about to come.
+            if !(torn && calling) {
+                self.events.push_back(Event::Stopped { context });
+            }
         }
         self.prune_starts();
         Ok(())

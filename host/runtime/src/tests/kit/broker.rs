@@ -153,6 +153,12 @@ impl Broker {
         }
     }
 
+    /// The pipes that an actor has to others, its parent's first.
+    pub(crate) fn cables(&self, id: &ActorId) -> Vec<Cable> {
+        let state = self.state();
+        state.records.get(&id.uuid).into_iter().flat_map(Record::cables).cloned().collect()
+    }
+
     /// Stops an actor: it neither reads nor writes any more, and only a kill ends it.
     pub(crate) fn stop(&self, id: &ActorId) {
         if let Some(record) = self.state().records.get_mut(&id.uuid) {

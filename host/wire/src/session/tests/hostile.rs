@@ -393,8 +393,8 @@ fn what_no_honest_side_would_mind() {
     let as_callee: &[(&[Message<'_>], usize)] = &[
         (&[grant(1), ack(1), more(1, b"x"), first(1), more(1, b"x"), say(1), say(1), give_back(1)], 6),
         (&[stop(1), more(1, b"x"), give_back(1)], 2),
-        (&[more(1, b"x"), stop(1), fail(1)], 2),
-        (&[first(1), more(1, b"x"), stop(1), more(1, &OOPS[..1]), large], 3),
+        (&[more(1, b"x"), stop(1), fail(1)], 1),
+        (&[first(1), more(1, b"x"), stop(1), more(1, &OOPS[..1]), large], 2),
         // Parts without credit may be those of an end.
         (&[first(1), say(1), say(1), more(1, b"x"), give_back(1)], 4),
         // Nobody waits for these.

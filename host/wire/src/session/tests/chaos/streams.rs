@@ -176,14 +176,10 @@ impl World {
             }
             Event::Stopped { context } => {
                 assert!(self.is_live(side, context));
-                // An error may have torn a payload of the callee's.
-                let failed = self.sides[peer].outcomes.get(&context).is_some_and(Result::is_err);
                 let stream = self.stream(context, peer);
                 assert!(!std::mem::replace(&mut stream.stop_seen, true), "{context} stopped twice");
-                if !failed {
-                    assert!(stream.stopped, "{context} was not stopped");
-                    assert_eq!(stream.received, stream.sent.len());
-                }
+                assert!(stream.stopped, "{context} was not stopped");
+                assert_eq!(stream.received, stream.sent.len());
             }
             other => panic!("{other:?}"),
         }
