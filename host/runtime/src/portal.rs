@@ -74,7 +74,16 @@ impl Portal {
     /// Resolves once the process that it leads to now is gone, with how that ended.
     pub fn closed(&self) -> impl Future<Output = Exit> + Send + use<> {
         // While a successor is awaited that is who was there before, and is gone.
-        self.slot.last().exited()
+        let (is_gone, link) = (self.slot.is_awaited(), self.slot.last());
+        let exited = link.exited();
+        async move {
+            let exit = exited.await;
+            if exit == Exit::Unknown && !is_gone {
+                // Nobody says how it ends; the end of the link says that it has.
+                link.closed().await;
+            }
+            exit
+        }
     }
 
     /// The outcome of the peer's main task: waits for it, gives the same each time.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use greenroom_abi::kind::PermissionDenied;
+use greenroom_abi::kind::{Exit, PermissionDenied};
 use greenroom_transport::{Attachment, Pipe, memory_pipe, socket_pipe};
 use greenroom_wire::control::Limits;
 use greenroom_wire::{Config, Credit, MAX_PREAMBLE, Overrun, Preamble, Role, Session, StartOptions};
@@ -82,6 +82,17 @@ async fn a_dropped_call_and_the_last_portal_leave_nothing() {
     drop((call, other));
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert_eq!((daemon.task_count(), daemon.open_links()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_is_there_until_its_pipe_is_lost() {
+    let (inside, outside) = told(&preamble(), memory_pipe()).await;
+    let portal = join(outside, 7).await.expect("joins");
+    let second = Duration::from_secs(1);
+    timeout(second, portal.closed()).await.expect_err("it is there");
+    drop(inside);
+    let exit = timeout(second, portal.closed()).await.expect("it is gone");
+    assert_eq!(exit, Exit::Unknown, "nobody can say how");
 }
 
 #[tokio::test(start_paused = true)]
