@@ -4,6 +4,7 @@
 //! between by `middle:relay`. What each one does is in the file of its group.
 
 mod errors;
+mod flows;
 mod memory;
 mod panics;
 mod residency;
@@ -13,6 +14,8 @@ mod traps;
 mod trees;
 
 use greenroom_guest::prelude::*;
+
+pub use flows::{branches, flood, quick};
 
 /// One function per way to misbehave, and a few that behave, to compare with.
 #[module]
