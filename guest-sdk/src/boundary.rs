@@ -39,8 +39,10 @@ pub(crate) trait StreamPort: fmt::Debug {
 pub(crate) trait CallerPort: fmt::Debug {
     /// Opens this side's end of the stream.
     fn open_stream(&self, options: StreamOptions) -> Asked<Rc<dyn StreamPort>>;
-    /// Resolves with the outcome of the peer's task.
+    /// Resolves with the outcome of the peer's task; until then messages are dropped.
     fn wait_for_result(self: Rc<Self>) -> LocalFuture<'static, Asked<Vec<u8>>>;
+    /// Resolves once the peer's task has failed.
+    fn failed(self: Rc<Self>) -> LocalFuture<'static, RemoteError>;
     /// Cancels the peer's task, and resolves once it has ended.
     fn cancel(self: Rc<Self>) -> LocalFuture<'static, Asked<()>>;
 }
@@ -84,6 +86,10 @@ impl CallerPort for RemoteContext {
 
     fn wait_for_result(self: Rc<Self>) -> LocalFuture<'static, Asked<Vec<u8>>> {
         Box::pin(async move { Ok(RemoteContext::wait_for_result(&self).await?) })
+    }
+
+    fn failed(self: Rc<Self>) -> LocalFuture<'static, RemoteError> {
+        Box::pin(async move { RemoteContext::failed(&self).await.into() })
     }
 
     fn cancel(self: Rc<Self>) -> LocalFuture<'static, Asked<()>> {

@@ -42,6 +42,11 @@ impl Outcome {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn into_result(self) -> Result<Vec<u8>, RemoteError> {
+        self.0
+    }
+
     /// The same, unless it is a value and the check failed.
     pub(crate) fn if_passes(self, check: Result<(), RemoteError>) -> Self {
         Self(self.0.and_then(|value| check.map(|()| value)))

@@ -1,5 +1,5 @@
-//! What authors of Greenroom modules import: functions that other actors call, actors to call
-//! them in, errors that come back whole.
+//! What authors of Greenroom modules import: functions that other actors call, contexts in which
+//! two tasks talk, actors to run them in, errors that come back whole.
 //!
 //! A module is an ordinary Rust module with an attribute. Its public functions may be called by
 //! other actors, by name or, from Rust, by value: `math::square { x: 3 }` is a call of the
@@ -27,6 +27,44 @@
 //! }
 //! ```
 //!
+//! A function marked `#[context]` talks with its caller before it returns: it gives a first value,
+//! and each side may send the other messages.
+//!
+//! ```no_run
+//! # #![no_main]
+//! use greenroom_guest::prelude::*;
+//!
+//! #[module]
+//! pub mod math {
+//!     use greenroom_guest::prelude::*;
+//!
+//!     /// Squares what it receives; starts with nothing, and gives how many there were.
+//!     #[context]
+//!     pub async fn squares(mut ctx: Context<(), i64, i64>) -> Result<u32, Fault> {
+//!         ctx.started(())?;
+//!         let mut stream = ctx.open_stream()?;
+//!         let mut count = 0;
+//!         while let Some(x) = stream.receive().await? {
+//!             stream.send(x * x).await?;
+//!             count += 1;
+//!         }
+//!         Ok(count)
+//!     }
+//! }
+//!
+//! async fn nine(leaf: &Portal) -> Result<Option<i64>, Fault> {
+//!     let (nine, _count) = leaf
+//!         .open_context(math::squares {})
+//!         .scope(async |ctx, ()| {
+//!             let mut stream = ctx.open_stream()?;
+//!             stream.send(3).await?;
+//!             Ok::<_, Fault>(stream.receive().await?)
+//!         })
+//!         .await?;
+//!     Ok(nine)
+//! }
+//! ```
+//!
 //! The crate compiles for the host's own target too, so that a module's functions can be tested
 //! as the plain Rust functions they are; whatever talks to other actors works in a component only.
 
@@ -49,6 +87,8 @@ mod convert;
 mod discovery;
 mod endpoint;
 mod fault;
+#[cfg(test)]
+mod kit;
 mod kwargs;
 mod logging;
 mod nursery;

@@ -3,7 +3,7 @@
 //! Owns: the choice of names. Must not know: anything else. The attribute `main` is left out,
 //! as the compiler has one of that name: write `#[greenroom_guest::main]`.
 
-pub use futures_util::future::{join_all, try_join_all};
+pub use futures_util::future::{join, join_all, try_join, try_join_all};
 pub use futures_util::stream::{self, StreamExt, TryStreamExt};
 pub use log;
 

@@ -6,6 +6,8 @@
 mod hub;
 mod receiver;
 mod sender;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -18,7 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::greenroom::portal::streams;
-use crate::boundary::{Asked, LocalFuture, StreamPort};
+use crate::boundary::{Asked, StreamPort};
 use crate::contract::{Dialog, Part};
 
 pub use hub::Subscription;
@@ -135,10 +137,6 @@ impl<S, R> MsgStream<S, R> {
     {
         self.receiver.subscribe_with(capacity)
     }
-
-    pub(crate) fn channel(&self) -> &Rc<Channel> {
-        self.sender.channel()
-    }
 }
 
 impl<S: Serialize, R> MsgStream<S, R> {
@@ -175,12 +173,12 @@ impl<S: Serialize, R> MsgStream<S, R> {
         self.sender.send_all(messages).await
     }
 
-    /// As [`Sender::forward`].
+    /// As [`Sender::send_from`].
     ///
     /// # Errors
     /// As [`Sender::send`].
-    pub async fn forward(&self, messages: impl Stream<Item = S>) -> Result<(), RemoteError> {
-        self.sender.forward(messages).await
+    pub async fn send_from(&self, messages: impl Stream<Item = S>) -> Result<(), RemoteError> {
+        self.sender.send_from(messages).await
     }
 }
 
@@ -243,20 +241,6 @@ impl Channel {
     /// Decodes what was received, or is to be sent.
     fn decode<T: DeserializeOwned>(&self, part: Part, message: &[u8]) -> Asked<T> {
         self.dialog.decode(part, message).inspect_err(|_| self.hang_up())
-    }
-
-    /// Drops what has arrived. Gives the wait for more, or none if no more comes.
-    pub(crate) fn drain(&self) -> Asked<Option<LocalFuture<'static, ()>>> {
-        let port = self.port()?;
-        loop {
-            let batch = port.receive(u32::MAX)?;
-            if batch.ended {
-                return Ok(None);
-            }
-            if batch.messages.is_empty() && batch.lost == 0 {
-                return Ok(Some(port.readable()));
-            }
-        }
     }
 
     /// Ends both directions: the peer sees this one closed, and is not waited for.

@@ -94,12 +94,12 @@ impl<R: DeserializeOwned> Source<R> {
             match port.receive(self.batch) {
                 Ok(batch) => {
                     self.end = batch.ended.then_some(Ok(()));
-                    if batch.messages.is_empty() && !batch.ended {
-                        self.waiting = Some(port.readable());
-                    }
                     self.taken = batch.messages.into();
                     if batch.lost > 0 {
                         return Poll::Ready(Item::Lost(batch.lost));
+                    }
+                    if self.taken.is_empty() && !batch.ended {
+                        self.waiting = Some(port.readable());
                     }
                 }
                 Err(error) => return self.fail(error),

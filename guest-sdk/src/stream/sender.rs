@@ -35,10 +35,6 @@ impl<S> Sender<S> {
         }
     }
 
-    pub(super) fn channel(&self) -> &Rc<Channel> {
-        &self.channel
-    }
-
     async fn hand_over(&self, message: &[u8]) -> Result<(), RemoteError> {
         loop {
             let port = self.channel.port()?;
@@ -94,7 +90,7 @@ impl<S: Serialize> Sender<S> {
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub async fn forward(&self, messages: impl Stream<Item = S>) -> Result<(), RemoteError> {
+    pub async fn send_from(&self, messages: impl Stream<Item = S>) -> Result<(), RemoteError> {
         let mut messages = pin!(messages);
         while let Some(message) = messages.next().await {
             self.send(message).await?;

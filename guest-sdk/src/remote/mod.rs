@@ -3,15 +3,17 @@
 //! Owns: [`RemoteContext`], opening one, and the scope in which one is used. Must not know: the
 //! callee's side. Invariant: a scope ends only when the peer's task has ended.
 
-use std::cell::{Cell, RefCell};
-use std::future::{Future, pending, poll_fn};
+#[cfg(test)]
+mod tests;
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::{Pin, pin};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use greenroom_abi::RemoteError;
 use serde::de::DeserializeOwned;
 
@@ -26,23 +28,14 @@ use crate::stream::{Channel, MsgStream, StreamOptions};
 pub struct RemoteContext<C> {
     port: Rc<dyn CallerPort>,
     dialog: Rc<Dialog>,
-    stream: RefCell<Opened>,
     /// Whether `cancel` was called on it.
     cancelled: Cell<bool>,
     contract: PhantomData<fn() -> C>,
 }
 
-/// What became of the stream.
-#[derive(Debug, Default)]
-enum Opened {
-    #[default]
-    Not,
-    Once(Weak<Channel>),
-}
-
 impl<C: Contract> RemoteContext<C> {
     fn new(port: Rc<dyn CallerPort>, dialog: Rc<Dialog>) -> Self {
-        Self { port, dialog, stream: RefCell::default(), cancelled: Cell::new(false), contract: PhantomData }
+        Self { port, dialog, cancelled: Cell::new(false), contract: PhantomData }
     }
 
     /// Takes the first value of a context that has started.
@@ -81,17 +74,16 @@ impl<C: Contract> RemoteContext<C> {
     ) -> Result<MsgStream<C::Receives, C::Sends>, RemoteError> {
         self.dialog.intact()?;
         let port = self.port.open_stream(options.into())?;
-        let stream = MsgStream::new(Channel::of_caller(port, self.dialog.clone()), options);
-        self.stream.replace(Opened::Once(Rc::downgrade(stream.channel())));
-        Ok(stream)
+        Ok(MsgStream::new(Channel::of_caller(port, self.dialog.clone()), options))
     }
 
-    /// The outcome of the peer's task: the same each time. Messages that have not been received
-    /// are dropped, so that the task need not wait for anybody to receive them; a stream that was
-    /// never opened counts as closed.
+    /// The outcome of the peer's task: the same each time. From now on messages that have not been
+    /// received are dropped, so that the task need not wait for anybody to receive them; a stream
+    /// that was not opened by now counts as closed.
     ///
     /// # Errors
-    /// What the task failed with; `MsgTypeError` if either side broke the contract.
+    /// What the task failed with; `MsgTypeError` if this side has found the contract broken, which
+    /// cancels the task.
     ///
     /// # Cancel safety
     /// Dropping the wait leaves the task running.
@@ -102,12 +94,11 @@ impl<C: Contract> RemoteContext<C> {
         if let Err(breach) = self.dialog.intact() {
             return Err(self.end_with(breach).await);
         }
-        let (result, drained) = (self.port.clone().wait_for_result(), pin!(self.drain()));
-        let result = match select(result, drained).await {
-            Either::Left((result, _)) => result?,
-            Either::Right((breach, _)) => return Err(self.end_with(breach).await),
-        };
-        self.dialog.decode(Part::Output, &result)
+        // Opened and dropped, so that the peer sees it closed. One that was opened stays as it is.
+        drop(self.port.open_stream(StreamOptions::new().into()));
+        let result = self.port.clone().wait_for_result().await;
+        self.dialog.intact()?;
+        self.dialog.decode(Part::Output, &result?)
     }
 
     /// Cancels the peer's task, and that alone; it has ended when this returns. That it was
@@ -126,37 +117,6 @@ impl<C: Contract> RemoteContext<C> {
         reason
     }
 
-    /// Receives for nobody, until the contract is broken by what others do with the stream.
-    async fn drain(&self) -> RemoteError {
-        let channel = match &*self.stream.borrow() {
-            Opened::Once(channel) => channel.clone(),
-            Opened::Not => Weak::new(),
-        };
-        if let Opened::Not = &*self.stream.borrow() {
-            // Opened and dropped: the peer sees it closed, and need not wait for anybody.
-            drop(self.port.open_stream(StreamOptions::new().into()));
-        }
-        loop {
-            let Some(open) = channel.upgrade() else { break };
-            match open.drain() {
-                Ok(Some(more)) => {
-                    drop(open);
-                    more.await;
-                }
-                Ok(None) => break,
-                Err(error) => match self.dialog.intact() {
-                    Err(breach) => return breach,
-                    // It failed with its task, whose outcome tells the same.
-                    Ok(()) => {
-                        drop(error);
-                        break;
-                    }
-                },
-            }
-        }
-        pending().await
-    }
-
     /// The body of a scope, and the end of the peer's task.
     async fn enclose<B, E>(
         self,
@@ -167,17 +127,16 @@ impl<C: Contract> RemoteContext<C> {
         C::Output: DeserializeOwned,
         E: From<RemoteError>,
     {
-        match self.run_beside(body(&self, first)).await {
-            Ok(Ok(value)) if self.cancelled.get() => {
+        match self.run_beside(body(&self, first)).await? {
+            Ok(value) if self.cancelled.get() => {
                 self.cancel().await?;
                 Ok((value, None))
             }
-            Ok(Ok(value)) => Ok((value, Some(self.wait_for_result().await?))),
-            Ok(Err(error)) => {
+            Ok(value) => Ok((value, Some(self.wait_for_result().await?))),
+            Err(error) => {
                 let _told_already = self.port.clone().cancel().await;
                 Err(error)
             }
-            Err(failure) => Err(failure.into()),
         }
     }
 
@@ -187,18 +146,16 @@ impl<C: Contract> RemoteContext<C> {
     /// The failure of the peer's task. The body has been dropped.
     async fn run_beside<T>(&self, body: impl Future<Output = T>) -> Result<T, RemoteError> {
         let mut body = pin!(body);
-        let mut outcome = Some(self.port.clone().wait_for_result());
+        let mut failed = Some(self.port.clone().failed());
         poll_fn(|waker| {
             if let Poll::Ready(value) = body.as_mut().poll(waker) {
                 return Poll::Ready(Ok(value));
             }
-            let Some(running) = &mut outcome else { return Poll::Pending };
-            let Poll::Ready(ended) = running.as_mut().poll(waker) else { return Poll::Pending };
-            outcome = None;
-            match ended {
-                Err(failure) if !self.cancelled.get() => Poll::Ready(Err(failure)),
-                _ => Poll::Pending,
-            }
+            let Some(failure) = &mut failed else { return Poll::Pending };
+            let Poll::Ready(failure) = failure.as_mut().poll(waker) else { return Poll::Pending };
+            failed = None;
+            // The body that cancels the task itself is told what came of it.
+            if self.cancelled.get() { Poll::Pending } else { Poll::Ready(Err(failure)) }
         })
         .await
     }

@@ -3,6 +3,9 @@
 //! Owns: [`Context`], which a function marked `#[context]` is given. Must not know: the caller's
 //! side, or how the function is run.
 
+#[cfg(test)]
+mod tests;
+
 use std::marker::PhantomData;
 use std::rc::Rc;
 
