@@ -5,10 +5,13 @@
 
 mod calls;
 mod contract;
+mod examples;
 mod failures;
 mod kills;
 mod ladder;
+mod metronome;
 mod nurseries;
+mod outside;
 mod payloads;
 mod programs;
 mod rights;

@@ -26,6 +26,21 @@ const INSIDE: &str = "GREENROOM_E2E_PLACE";
 /// How long a test may take: far above the slowest, to end what hangs.
 const PATIENCE: Duration = Duration::from_secs(150);
 
+/// The guests that tests run.
+const GUESTS: &[&str] = &[
+    "broadcast",
+    "cancel",
+    "failing",
+    "fanin",
+    "faults",
+    "pingpong",
+    "primes",
+    "restart",
+    "squares",
+    "typed",
+    "wordcount",
+];
+
 /// Held for reading by every test that runs, for writing by one that measures.
 static QUIET: RwLock<()> = RwLock::new(());
 
@@ -150,7 +165,7 @@ fn warm_cache() -> &'static Path {
     CACHE.get_or_init(|| {
         let cache = target().join("tmp/e2e-cache");
         fs::create_dir_all(&cache).expect("a folder for compiled code");
-        for name in ["faults", "failing", "squares", "wordcount"] {
+        for name in GUESTS {
             let mut inspect = Command::new(program());
             let inspect = inspect.arg("inspect").arg(guest(name)).env("XDG_CACHE_HOME", &cache);
             let done = inspect.output().expect("the program runs");

@@ -24,7 +24,7 @@ use crate::wasi::Grants;
 
 /// The memory an instance may grow to. Its own limit type comes with the sandbox's limits; until
 /// then this keeps one guest from eating the machine.
-const MAX_MEMORY_BYTES: usize = 256 * 1024 * 1024;
+const MAX_MEMORY_BYTES: usize = 1024 * 1024 * 1024;
 
 type Returned = (Result<Payload, RemoteErrorRecord>,);
 

@@ -34,11 +34,21 @@ impl Allowance {
     }
 }
 
+/// Checks a part by itself: one without content would cost its sender nothing.
+pub(crate) fn check_part(context: ContextId, chunk: &[u8]) -> Result<(), PeerMisbehaved> {
+    if chunk.is_empty() { Err(PeerMisbehaved::EmptyChunk(context)) } else { Ok(()) }
+}
+
 /// The parts of one payload so far; empty until the first chunk.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly(BytesMut);
 
 impl Assembly {
+    /// Whether no part has arrived.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds a part that is not the last.
     pub(crate) fn push(
         &mut self,
@@ -46,9 +56,7 @@ impl Assembly {
         chunk: &[u8],
         allowance: &mut Allowance,
     ) -> Result<(), PeerMisbehaved> {
-        if chunk.is_empty() {
-            return Err(PeerMisbehaved::EmptyChunk(context));
-        }
+        check_part(context, chunk)?;
         self.check(context, chunk.len(), allowance)?;
         if chunk.len() > allowance.max_buffered - allowance.buffered {
             return Err(PeerMisbehaved::TooMuchBuffered(allowance.max_buffered));

@@ -15,7 +15,8 @@ enum Flow {
     Cut,
 }
 
-/// A pipe whose bytes pass through the hands of the test.
+/// A pipe whose bytes pass through the hands of the test; clones are the same pipe.
+#[derive(Clone)]
 pub(crate) struct Cable(watch::Sender<Flow>);
 
 impl Cable {

@@ -42,7 +42,7 @@ impl Library {
     }
 
     /// The guest that has these modules enabled; the name of one that does not exist otherwise.
-    pub(super) fn guest(&self, modules: &[String]) -> Result<Native, String> {
+    pub(crate) fn guest(&self, modules: &[String]) -> Result<Native, String> {
         let of = |module: &str| {
             let prefix = format!("{module}:");
             let all = self.functions.iter();
@@ -63,7 +63,7 @@ impl Library {
 }
 
 /// A part of a library, as an actor's guest.
-pub(super) struct Native {
+pub(crate) struct Native {
     functions: Vec<(String, Function)>,
     discarded: Arc<Mutex<Vec<String>>>,
 }

@@ -1,0 +1,232 @@
+//! Bidirectional streams of messages between the two tasks of a context.
+//!
+//! Owns: what one may do with a stream, and its local broadcast. Must not know: how messages
+//! travel. Invariant: a stream that is dropped holds up nobody.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use greenroom_abi::RemoteError;
+use greenroom_abi::kind::Lagged;
+use greenroom_wire::Overrun;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+
+use crate::dialog::Dialog;
+
+/// How many messages one side of a stream holds, unless its options say otherwise.
+const CAPACITY: u64 = 1024;
+
+/// How one side of a stream receives.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StreamOptions {
+    /// How many messages this side holds at most; 0 for the default of 1,024.
+    pub capacity: u32,
+    /// What becomes of messages beyond that.
+    pub overrun: Overrun,
+}
+
+impl StreamOptions {
+    pub(crate) fn capacity(&self) -> u64 {
+        if self.capacity == 0 { CAPACITY } else { self.capacity.into() }
+    }
+}
+
+/// What has arrived on a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// How many messages were dropped; if any were, what follows them comes with the next batch.
+    pub lost: u64,
+    /// One CBOR item each, in the order they were sent.
+    pub messages: Vec<Bytes>,
+    /// Whether none will come behind these.
+    pub ended: bool,
+}
+
+/// One side of a stream. Dropping it closes this side's direction and drops what still arrives.
+#[derive(Debug)]
+pub struct MsgStream {
+    dialog: Arc<Dialog>,
+    /// Present once somebody subscribed.
+    hub: Mutex<Option<broadcast::Sender<Passed>>>,
+}
+
+impl MsgStream {
+    pub(crate) fn open(dialog: Arc<Dialog>, options: StreamOptions) -> Result<Self, Box<RemoteError>> {
+        dialog.open_stream(options)?;
+        Ok(Self { dialog, hub: Mutex::default() })
+    }
+
+    /// Sends a message, one CBOR item; waits while the receiver is full.
+    ///
+    /// # Errors
+    /// `StreamOverrun` if the receiver does not want the sender to wait; `StreamClosed`; the error
+    /// of the peer's task, once that has failed.
+    ///
+    /// # Cancel safety
+    /// A wait that is dropped has sent nothing.
+    pub async fn send(&self, message: Bytes) -> Result<(), Box<RemoteError>> {
+        while !self.try_send(message.clone())? {
+            self.writable().await;
+        }
+        Ok(())
+    }
+
+    /// Sends a message if the receiver has room; false if it has none.
+    ///
+    /// # Errors
+    /// As [`MsgStream::send`].
+    pub fn try_send(&self, message: Bytes) -> Result<bool, Box<RemoteError>> {
+        self.dialog.send(message)
+    }
+
+    /// Waits until the receiver has room, or nothing can be sent any more.
+    pub async fn writable(&self) {
+        self.dialog.writable().await;
+    }
+
+    /// Receives a message; none once the peer has closed its direction or its task has returned.
+    ///
+    /// # Errors
+    /// `Lagged`, once, where messages were dropped; the error of the peer's task.
+    ///
+    /// # Cancel safety
+    /// A wait that is dropped has received nothing.
+    pub async fn receive(&self) -> Result<Option<Bytes>, Box<RemoteError>> {
+        loop {
+            let batch = self.try_receive(1)?;
+            if batch.lost > 0 {
+                return Err(lagged(batch.lost));
+            }
+            if let Some(message) = batch.messages.into_iter().next() {
+                return Ok(Some(message));
+            }
+            if batch.ended {
+                return Ok(None);
+            }
+            self.readable().await;
+        }
+    }
+
+    /// Takes at most `max` of the messages that have arrived.
+    ///
+    /// # Errors
+    /// The error of the peer's task.
+    pub fn try_receive(&self, max: usize) -> Result<Batch, Box<RemoteError>> {
+        self.dialog.receive(max)
+    }
+
+    /// Waits until something has arrived, or nothing will any more.
+    pub async fn readable(&self) {
+        self.dialog.readable().await;
+    }
+
+    /// Ends this side's direction; the other goes on. A closed direction is not reopened.
+    pub fn close(&self) {
+        self.dialog.close();
+    }
+
+    /// A receiver of all messages from now on, beside others. Nobody waits for the slowest: one
+    /// that falls more than `capacity` messages behind gets `Lagged`. The first subscription
+    /// decides the capacity, at least 1.
+    pub fn subscribe(self: &Arc<Self>, capacity: usize) -> Subscription {
+        let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = hub.get_or_insert_with(|| broadcast::channel(capacity.max(1)).0);
+        Subscription { stream: self.clone(), messages: sender.subscribe() }
+    }
+
+    /// Passes the next message on to all subscribers; true if none will come any more.
+    fn broadcast(&self) -> Result<bool, Box<RemoteError>> {
+        // Under the lock, so that messages keep their order whoever takes them out.
+        let hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
+        let batch = self.try_receive(1)?;
+        let ended = batch.ended && batch.messages.is_empty();
+        let lost = (batch.lost > 0).then_some(Passed::Lost(batch.lost));
+        for passed in lost.into_iter().chain(batch.messages.into_iter().map(Passed::Message)) {
+            // All who listened may have left.
+            let _ = hub.as_ref().map(|hub| hub.send(passed));
+        }
+        Ok(ended)
+    }
+}
+
+/// What subscribers are passed.
+#[derive(Clone, Debug)]
+enum Passed {
+    Message(Bytes),
+    /// So many were dropped on the way here, for everybody.
+    Lost(u64),
+}
+
+fn lagged(lost: u64) -> Box<RemoteError> {
+    Box::new(RemoteError::of(&Lagged { lost }))
+}
+
+impl Drop for MsgStream {
+    fn drop(&mut self) {
+        self.dialog.close();
+        self.dialog.discard();
+    }
+}
+
+/// A local receiver of a stream's messages, beside others. Whichever of them is ahead takes the
+/// next message out of the stream.
+#[derive(Debug)]
+pub struct Subscription {
+    stream: Arc<MsgStream>,
+    messages: broadcast::Receiver<Passed>,
+}
+
+impl Subscription {
+    /// Receives a message; none once the peer has closed its direction or its task has returned.
+    ///
+    /// # Errors
+    /// `Lagged`, once, where this receiver was too slow; the error of the peer's task.
+    ///
+    /// # Cancel safety
+    /// A wait that is dropped has received nothing.
+    pub async fn receive(&mut self) -> Result<Option<Bytes>, Box<RemoteError>> {
+        loop {
+            if let Some(passed) = self.next_passed() {
+                return passed;
+            }
+            if self.stream.broadcast()? {
+                // Another may have passed on the last message just before.
+                return self.next_passed().unwrap_or(Ok(None));
+            }
+            if self.messages.is_empty() {
+                let messages = &mut self.messages;
+                let mut another = std::pin::pin!(messages.recv());
+                tokio::select! {
+                    biased;
+                    passed = &mut another => return Self::read(passed),
+                    () = self.stream.readable() => {}
+                }
+            }
+        }
+    }
+
+    fn next_passed(&mut self) -> Option<Result<Option<Bytes>, Box<RemoteError>>> {
+        match self.messages.try_recv() {
+            Ok(passed) => Some(Self::read(Ok(passed))),
+            Err(TryRecvError::Lagged(lost)) => Some(Err(lagged(lost))),
+            Err(TryRecvError::Closed) => Some(Ok(None)),
+            Err(TryRecvError::Empty) => None,
+        }
+    }
+
+    fn read(passed: Result<Passed, RecvError>) -> Result<Option<Bytes>, Box<RemoteError>> {
+        match passed {
+            Ok(Passed::Message(message)) => Ok(Some(message)),
+            Ok(Passed::Lost(lost)) | Err(RecvError::Lagged(lost)) => Err(lagged(lost)),
+            Err(RecvError::Closed) => Ok(None),
+        }
+    }
+}
+
+impl Clone for Subscription {
+    /// Another receiver, of all messages from now on.
+    fn clone(&self) -> Self {
+        Self { stream: self.stream.clone(), messages: self.messages.resubscribe() }
+    }
+}
