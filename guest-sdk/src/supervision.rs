@@ -20,8 +20,8 @@ pub enum Restart {
 
 /// Which children are started again when one is, how often, and after which pause.
 ///
-/// By default 3 restarts within 5 seconds are allowed, the first after 100 milliseconds and the
-/// later ones after up to 10 seconds. Past what is allowed the nursery fails with
+/// By default 3 restarts within 5 seconds are allowed, the first after 10 milliseconds and
+/// the later ones after up to 1 second. Past what is allowed the nursery fails with
 /// `RestartIntensityExceeded`, which holds the failures that led there.
 ///
 /// ```
@@ -72,8 +72,8 @@ impl Supervision {
             strategy,
             restarts: 3,
             within: Duration::from_secs(5),
-            pause: Duration::from_millis(100),
-            longest_pause: Duration::from_secs(10),
+            pause: Duration::from_millis(10),
+            longest_pause: Duration::from_secs(1),
         }
     }
 

@@ -101,6 +101,13 @@ fn remote_context(instance: &mut LinkerInstance<'_, Host>) -> wasmtime::Result<(
         },
     )?;
     instance.func_wrap_concurrent(
+        "[method]remote-context.failed",
+        |accessor, (this,): (Resource<Linked>,)| {
+            let context = accessor.with(|mut access| access.get().table.get(&this).cloned());
+            Box::pin(async move { Ok((RemoteErrorRecord::from(*context?.failed().await),)) })
+        },
+    )?;
+    instance.func_wrap_concurrent(
         "[method]remote-context.cancel",
         |accessor, (this,): (Resource<Linked>,)| {
             let context = accessor.with(|mut access| access.get().table.get(&this).cloned());
