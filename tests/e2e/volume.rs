@@ -61,25 +61,30 @@ struct Poured {
     sink: Tally,
 }
 
-/// How much the private memory of a process has grown, at the most.
+/// How much the memory of a process has grown, at the most. Pages of files are not counted: those
+/// of a program become private when the last other process that runs it ends.
 struct Growth {
     pid: i32,
     name: &'static str,
     before: u64,
     most: u64,
+    /// When that was.
+    peak: Instant,
     looks: u32,
 }
 
 impl Growth {
     fn since_now(world: &World, name: &'static str) -> Self {
         let pid = world.pid(name);
-        let before = Memory::of(pid).expect("it is there").private;
-        Self { pid, name, before, most: before, looks: 0 }
+        let before = Memory::of(pid).expect("it is there").dirty;
+        Self { pid, name, before, most: before, peak: Instant::now(), looks: 0 }
     }
 
     fn look(&mut self) {
         if let Some(memory) = Memory::of(self.pid) {
-            self.most = self.most.max(memory.private);
+            if memory.dirty > self.most {
+                (self.most, self.peak) = (memory.dirty, Instant::now());
+            }
             self.looks += 1;
         }
     }
@@ -116,9 +121,10 @@ async fn pour(world: &World, policy: &str) -> Poured {
         }
     };
     for growth in &both {
-        let Growth { name, looks, before, .. } = growth;
-        let grown = growth.bytes() / 1024;
-        say(&format!("`{name}` grew by {grown} KiB above {} KiB, in {looks} looks", before / 1024));
+        let Growth { name, looks, before, peak, .. } = growth;
+        let (grown, before) = (growth.bytes() / 1024, before / 1024);
+        let peak = peak.duration_since(began);
+        say(&format!("`{name}` grew by {grown} KiB above {before} KiB, at {peak:?}, in {looks} looks"));
     }
     say(&format!("{poured:?} in {:?}", began.elapsed()));
     for growth in &both {
