@@ -99,7 +99,7 @@ pub(crate) fn serve() -> ExitCode {
         let socket = StdUnixStream::from(rustix::io::dup(rustix::stdio::stdin())?);
         socket.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(take(UnixStream::from_std(socket)?))
+        runtime.block_on(async { take(UnixStream::from_std(socket)?).await })
     };
     match served() {
         Ok(()) => ExitCode::SUCCESS,
