@@ -93,7 +93,7 @@ pub fn undisturbed<F: AsyncFnOnce(&Place)>(body: F) {
     }
 }
 
-/// What the lines begin with that are shown also if the test succeeds.
+/// What stands before what is shown also if the test succeeds.
 const SAID: &str = "measured: ";
 
 /// Tells a person what was measured; `cargo test -- --nocapture` shows it.
@@ -145,7 +145,7 @@ fn outside(test: &str) {
     assert!(status.success(), "{test}: {status}\n{said}");
     // A name that matches no test would pass for a success.
     assert!(said.contains("1 passed"), "{test} did not run:\n{said}");
-    for line in said.lines().filter_map(|line| line.strip_prefix(SAID)) {
+    for (_, line) in said.lines().filter_map(|line| line.split_once(SAID)) {
         say(&format!("{test}: {line}"));
     }
     sweep_machine(&tree, &[&run, &tmp]);
