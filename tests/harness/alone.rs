@@ -93,6 +93,15 @@ pub fn undisturbed<F: AsyncFnOnce(&Place)>(body: F) {
     }
 }
 
+/// What stands before what is shown also if the test succeeds.
+const SAID: &str = "measured: ";
+
+/// Tells a person what was measured; `cargo test -- --nocapture` shows it.
+#[expect(clippy::print_stdout, reason = "it is said to whoever runs the tests")]
+pub fn say(line: &str) {
+    println!("{SAID}{line}");
+}
+
 /// The name under which the test program knows the function that a closure was written in.
 fn name<F>() -> &'static str {
     let path = std::any::type_name::<F>();
@@ -136,6 +145,9 @@ fn outside(test: &str) {
     assert!(status.success(), "{test}: {status}\n{said}");
     // A name that matches no test would pass for a success.
     assert!(said.contains("1 passed"), "{test} did not run:\n{said}");
+    for (_, line) in said.lines().filter_map(|line| line.split_once(SAID)) {
+        say(&format!("{test}: {line}"));
+    }
     sweep_machine(&tree, &[&run, &tmp]);
 }
 

@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 
-/// How long guest code may run before other tasks of the actor get a turn.
-const TICK: Duration = Duration::from_millis(10);
+/// How long guest code may run before other tasks of the actor get a turn. A call beside it waits for
+/// two turns: one to be seen, and one to be run.
+const TICK: Duration = Duration::from_millis(1);
 
 /// How many ticks without guest code until the thread sleeps. Parking costs the next call a
 /// wake-up, so it waits out the pauses of a busy actor.
-const IDLE_TICKS: u32 = 50;
+const IDLE_TICKS: u32 = 500;
 
 /// A handle to the thread; it ends with the process.
 #[derive(Clone, Debug)]

@@ -38,8 +38,9 @@ const READ_BYTES: usize = 64 * 1024;
 /// How much is encoded before it is written.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// What one poll may read, in turns, so that one busy link does not starve the others.
-const TURNS: usize = 16;
+/// What one poll may read and write, in turns. Whatever it has brought waits for its end, and so do
+/// other links: two buffers take less than a task's wake-up and can be waited for.
+const TURNS: usize = 2;
 
 /// The one task that touches the pipe and the session.
 pub(crate) struct Driver {

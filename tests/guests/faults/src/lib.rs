@@ -5,6 +5,7 @@
 
 mod dialogs;
 mod errors;
+mod flows;
 mod memory;
 mod panics;
 mod residency;
@@ -14,6 +15,8 @@ mod traps;
 mod trees;
 
 use greenroom_guest::prelude::*;
+
+pub use flows::{branches, flood, quick};
 
 /// One function per way to misbehave, and a few that behave, to compare with.
 #[module]
