@@ -80,7 +80,7 @@ async fn pump(from: ReadHalf<Pipe>, mut to: WriteHalf<Pipe>, mut flow: watch::Re
     let mut lost = flow.clone();
     tokio::select! {
         biased;
-        _ = lost.wait_for(|flow| *flow == Flow::Lost) => {}
+        Ok(_) = lost.wait_for(|flow| *flow == Flow::Lost) => {}
         () = carry(from, &mut to, &mut flow) => {}
     }
     // The other end may be gone already.
