@@ -31,8 +31,8 @@ use crate::process::actors;
 const ROOT: &str = "root";
 
 /// What the root actor serves.
-const MODULES: [&str; 5] =
-    ["faults/faults", "faults/stage", "faults/flood", "faults/quick", "faults/branches"];
+const MODULES: [&str; 6] =
+    ["faults/faults", "faults/stage", "faults/talk", "faults/flood", "faults/quick", "faults/branches"];
 
 /// What a world is made of, where it is not as usual.
 #[derive(Debug, Default)]

@@ -55,7 +55,15 @@ pub struct Batch {
 pub struct MsgStream {
     dialog: Arc<Dialog>,
     /// Present once somebody subscribed.
-    hub: Mutex<Option<broadcast::Sender<Passed>>>,
+    hub: Mutex<Option<Hub>>,
+}
+
+/// What all subscribers hear.
+#[derive(Debug)]
+struct Hub {
+    passed: broadcast::Sender<Passed>,
+    /// How many messages have been passed on, or were dropped on the way here.
+    count: u64,
 }
 
 impl MsgStream {
@@ -138,31 +146,44 @@ impl MsgStream {
     /// decides the capacity, at least 1 and at most 65,536.
     pub fn subscribe(self: &Arc<Self>, capacity: usize) -> Subscription {
         let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = hub.get_or_insert_with(|| broadcast::channel(capacity.clamp(1, MAX_BEHIND)).0);
-        Subscription { stream: self.clone(), messages: sender.subscribe() }
+        let hub = hub.get_or_insert_with(|| Hub {
+            passed: broadcast::channel(capacity.clamp(1, MAX_BEHIND)).0,
+            count: 0,
+        });
+        hub.subscribe(self)
     }
 
     /// Passes the next message on to all subscribers; true if none will come any more.
     fn broadcast(&self) -> Result<bool, Box<RemoteError>> {
         // Under the lock, so that messages keep their order whoever takes them out.
-        let hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
         let batch = self.try_receive(1)?;
         let ended = batch.ended && batch.messages.is_empty();
-        let lost = (batch.lost > 0).then_some(Passed::Lost(batch.lost));
-        for passed in lost.into_iter().chain(batch.messages.into_iter().map(Passed::Message)) {
-            // All who listened may have left.
-            let _ = hub.as_ref().map(|hub| hub.send(passed));
+        if let Some(hub) = &mut *hub {
+            hub.count += batch.lost;
+            for message in batch.messages {
+                // All who listened may have left.
+                let _ = hub.passed.send(Passed { place: hub.count, message });
+                hub.count += 1;
+            }
         }
         Ok(ended)
     }
 }
 
-/// What subscribers are passed.
+impl Hub {
+    fn subscribe(&self, stream: &Arc<MsgStream>) -> Subscription {
+        let messages = self.passed.subscribe();
+        Subscription { stream: stream.clone(), messages, next: self.count, late: None }
+    }
+}
+
+/// A message that subscribers are passed.
 #[derive(Clone, Debug)]
-enum Passed {
-    Message(Bytes),
-    /// So many were dropped on the way here, for everybody.
-    Lost(u64),
+struct Passed {
+    /// How many there were before it.
+    place: u64,
+    message: Bytes,
 }
 
 fn lagged(lost: u64) -> Box<RemoteError> {
@@ -182,6 +203,10 @@ impl Drop for MsgStream {
 pub struct Subscription {
     stream: Arc<MsgStream>,
     messages: broadcast::Receiver<Passed>,
+    /// The place of the message that is expected.
+    next: u64,
+    /// One that has come behind others that are lost, once that is told.
+    late: Option<Bytes>,
 }
 
 impl Subscription {
@@ -202,11 +227,13 @@ impl Subscription {
                 return self.next_passed().unwrap_or(Ok(None));
             }
             if self.messages.is_empty() {
-                let messages = &mut self.messages;
-                let mut another = std::pin::pin!(messages.recv());
                 tokio::select! {
                     biased;
-                    passed = &mut another => return Self::read(passed),
+                    passed = self.messages.recv() => match passed {
+                        Ok(passed) => return self.read(passed),
+                        Err(RecvError::Lagged(_)) => {}
+                        Err(RecvError::Closed) => return Ok(None),
+                    },
                     () = self.stream.readable() => {}
                 }
             }
@@ -214,26 +241,35 @@ impl Subscription {
     }
 
     fn next_passed(&mut self) -> Option<Result<Option<Bytes>, Box<RemoteError>>> {
-        match self.messages.try_recv() {
-            Ok(passed) => Some(Self::read(Ok(passed))),
-            Err(TryRecvError::Lagged(lost)) => Some(Err(lagged(lost))),
-            Err(TryRecvError::Closed) => Some(Ok(None)),
-            Err(TryRecvError::Empty) => None,
+        if let Some(message) = self.late.take() {
+            return Some(Ok(Some(message)));
+        }
+        loop {
+            match self.messages.try_recv() {
+                Ok(passed) => return Some(self.read(passed)),
+                // What comes next tells how many.
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Closed) => return Some(Ok(None)),
+                Err(TryRecvError::Empty) => return None,
+            }
         }
     }
 
-    fn read(passed: Result<Passed, RecvError>) -> Result<Option<Bytes>, Box<RemoteError>> {
-        match passed {
-            Ok(Passed::Message(message)) => Ok(Some(message)),
-            Ok(Passed::Lost(lost)) | Err(RecvError::Lagged(lost)) => Err(lagged(lost)),
-            Err(RecvError::Closed) => Ok(None),
+    fn read(&mut self, Passed { place, message }: Passed) -> Result<Option<Bytes>, Box<RemoteError>> {
+        let lost = place - self.next;
+        self.next = place + 1;
+        if lost == 0 {
+            return Ok(Some(message));
         }
+        self.late = Some(message);
+        Err(lagged(lost))
     }
 }
 
 impl Clone for Subscription {
     /// Another receiver, of all messages from now on.
     fn clone(&self) -> Self {
-        Self { stream: self.stream.clone(), messages: self.messages.resubscribe() }
+        let hub = self.stream.hub.lock().unwrap_or_else(PoisonError::into_inner);
+        hub.as_ref().expect("there is one as long as there are subscriptions").subscribe(&self.stream)
     }
 }

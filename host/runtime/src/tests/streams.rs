@@ -280,3 +280,22 @@ async fn waits_that_are_given_up_leave_nothing_behind() {
     }
     assert_eq!(context.waiters(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn d8_a_subscriber_knows_of_all_that_was_dropped_before_it() {
+    let (_world, leaf) = world(&Sent::default()).await;
+    let context = open(&leaf, "talk:count", kwargs("count", 1_000)).await;
+    let stream = Arc::new(context.open_stream(capacity(10, Overrun::DropOldest)).expect("opens"));
+    let (mut quick, mut slow) = (stream.subscribe(4), stream.subscribe(4));
+    tokio::time::sleep(MOMENT).await;
+    // What one has dropped and the other was too slow for comes as one loss.
+    for (subscription, first) in [(&mut quick, 990), (&mut slow, 996)] {
+        let error = subscription.receive().await.expect_err("some are lost");
+        assert_eq!(error.kind::<Lagged>(), Some(Lagged { lost: first }));
+        for expected in first..1_000 {
+            let message = subscription.receive().await.expect("no failure").expect("a message");
+            assert_eq!(decode::<u64>(&message).expect("a number"), expected);
+        }
+        assert_eq!(subscription.receive().await, Ok(None));
+    }
+}
