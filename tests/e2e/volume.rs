@@ -42,9 +42,9 @@ const QUICK: Duration = Duration::from_millis(5);
 /// What the cancel of a context beside it may take until its task has ended.
 const CANCEL: Duration = Duration::from_millis(20);
 
-/// How many contexts are cancelled beside it, and how many small calls are between two of them.
-const LINGERING: u32 = 20;
-const BETWEEN: usize = 10;
+/// How many tasks wait to be cancelled, one every so often for as long as the payload moves.
+const LINGERING: u32 = 200;
+const BETWEEN: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 struct Tally {
@@ -198,10 +198,8 @@ async fn beside(world: &World, large: impl Future<Output = Outcome>) {
     let began = Instant::now();
     let mut large = pin!(large);
     let length = loop {
-        let cancelled: Option<Context> = match calls.len() % BETWEEN {
-            1 => lingering.pop(),
-            _ => None,
-        };
+        let due = began + BETWEEN * u32::try_from(cancels.len()).expect("a few") < Instant::now();
+        let cancelled: Option<Context> = if due { lingering.pop() } else { None };
         let one = async {
             let began = Instant::now();
             if let Some(context) = cancelled {

@@ -38,13 +38,7 @@ fn live() -> io::Result<End> {
     let control = rustix::io::dup(rustix::stdio::stdin())?;
     rustix::io::fcntl_setfd(&control, rustix::io::FdFlags::CLOEXEC)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
-    let runtime = match std::fs::read_to_string("/tmp/grw").ok() {
-        None => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
-        Some(n) => tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(n.trim().parse().unwrap())
-            .enable_all()
-            .build()?,
-    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let channel = channel_from_fd(control).map_err(|_| by_hand())?;
         let Some((init, attachments)) = introduction(&channel).await? else { return Ok(End::BrokerGone) };

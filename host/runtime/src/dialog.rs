@@ -387,6 +387,11 @@ impl Dialog {
         Ok(batch)
     }
 
+    /// The size of the next message; 0 if there is none.
+    pub(crate) fn next_bytes(&self) -> usize {
+        self.state().inlet.next_bytes()
+    }
+
     /// Waits until something has arrived or nothing will any more.
     pub(crate) async fn readable(&self) {
         self.until(|state| state.inlet.waiters(), |state| state.inlet.is_readable().then_some(())).await;

@@ -30,6 +30,7 @@ use crate::actor::Actor;
 use crate::dialog::{Dialog, UNSENT_BYTES};
 use crate::dispatch::Incoming;
 use crate::link::{Command, Link};
+use crate::spent::Spent;
 use crate::task::Task;
 
 /// How much is read before what was read is handled. One socket buffer's worth.
@@ -55,6 +56,7 @@ pub(crate) struct Driver {
     tasks: HashMap<ContextId, Task>,
     /// Contexts whose sender waits until the peer has read on.
     settling: Vec<ContextId>,
+    spent: Spent,
     /// Whether to leave once no context is open.
     retiring: bool,
     timer: Pin<Box<Sleep>>,
@@ -93,6 +95,7 @@ impl Driver {
             casualties: Vec::new(),
             tasks: HashMap::new(),
             settling: Vec::new(),
+            spent: Spent::default(),
             retiring: false,
             timer: Box::pin(tokio::time::sleep_until(now().into())),
             actor,
@@ -155,6 +158,7 @@ impl Driver {
                 Err(broken) => return Poll::Ready(broken),
             }
             self.settle();
+            self.spent.sweep();
             if self.session.is_closed() && self.output.is_empty() && !self.session.has_output() {
                 return Poll::Ready(Broken::Parted);
             }
@@ -183,6 +187,7 @@ impl Driver {
         match command {
             Command::Start { dialog, deadline } => {
                 let Some((dialog, kwargs)) = dialog.take() else { return };
+                self.spent.watch(&kwargs);
                 let deadline = deadline.map(|until| until.into_std().saturating_duration_since(now()));
                 let options = StartOptions { deadline, dialog: dialog.is_linked() };
                 match self.session.start(dialog.function(), kwargs, options, now()) {
@@ -205,9 +210,11 @@ impl Driver {
             }
             // The dialogs keep the limits on what they send.
             Command::Started { context, value } => {
+                self.spent.watch(&value);
                 let _ = self.session.started(context, value);
             }
             Command::Send { context, message } => {
+                self.spent.watch(&message);
                 let _ = self.session.send(context, message);
             }
             Command::Settle { context } => self.settling.push(context),
@@ -215,6 +222,9 @@ impl Driver {
             Command::Grant { context, credit, overrun } => self.session.grant(context, credit, overrun),
             Command::Finish { context, outcome } => {
                 self.tasks.remove(&context);
+                if let Ok(value) = &outcome {
+                    self.spent.watch(value);
+                }
                 self.session.finish(context, outcome);
             }
             Command::Retire => self.retiring = true,
@@ -276,6 +286,7 @@ impl Driver {
             handled = true;
             match event {
                 Event::Start { context, function, kwargs, deadline, dialog } => {
+                    self.spent.watch(&kwargs);
                     let call = Incoming { context, function, kwargs, deadline, linked: dialog };
                     if let Some(task) = self.actor.dispatch(&self.link, call) {
                         self.tasks.insert(context, task);
@@ -290,6 +301,7 @@ impl Driver {
                 Event::Started { context, value } => self.dialog(context, |dialog| dialog.arrived(value)),
                 Event::Message { context, payload } => {
                     let (mut allowed, payload) = (None, detached(payload));
+                    self.spent.watch(&payload);
                     self.dialog(context, |dialog| allowed = dialog.deliver(payload));
                     if let Some((credit, overrun)) = allowed {
                         self.session.grant(context, credit, overrun);

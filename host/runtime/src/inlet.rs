@@ -95,6 +95,11 @@ impl Inlet {
         (Batch { lost: 0, messages, ended }, allowed)
     }
 
+    /// The size of the first message; 0 if there is none.
+    pub(crate) fn next_bytes(&self) -> usize {
+        self.queue.front().map_or(0, Bytes::len)
+    }
+
     /// Whether there is something to take out, the end included.
     pub(crate) fn is_readable(&self) -> bool {
         !self.queue.is_empty() || self.stopped || self.deaf

@@ -20,6 +20,7 @@ mod nursery;
 mod port;
 mod portal;
 mod slot;
+mod spent;
 mod stream;
 mod supervision;
 mod task;

@@ -131,6 +131,11 @@ impl MsgStream {
         self.dialog.receive(max)
     }
 
+    /// The size of the message that would be received next; 0 if there is none.
+    pub fn next_bytes(&self) -> usize {
+        self.dialog.next_bytes()
+    }
+
     /// Waits until something has arrived, or nothing will any more.
     pub async fn readable(&self) {
         self.dialog.readable().await;

@@ -22,6 +22,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 pub(crate) use types::{Payload, RemoteErrorRecord};
 
+use crate::ticker::Weight;
 use crate::trap::PanicNote;
 
 /// What a store knows.
@@ -37,6 +38,8 @@ pub(crate) struct Host {
     pub(crate) tasks: HashMap<GuestTaskId, u64>,
     /// What a task said just before it aborted.
     pub(crate) panic: Option<PanicNote>,
+    /// Told of turns that will be long.
+    pub(crate) weight: Weight,
 }
 
 /// A call under way.

@@ -11,6 +11,7 @@ use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource, Resource
 
 use super::types::{Payload, RemoteErrorRecord};
 use super::{Host, record};
+use crate::resident::LARGE_BYTES;
 
 #[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
 #[component(enum)]
@@ -44,7 +45,7 @@ impl From<StreamOptionsRecord> for StreamOptions {
     }
 }
 
-#[derive(Clone, Debug, ComponentType, Lift, Lower)]
+#[derive(Clone, Debug, Default, ComponentType, Lift, Lower)]
 #[component(record)]
 struct BatchRecord {
     lost: u64,
@@ -91,8 +92,14 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     instance.func_wrap(
         "[method]msg-stream.receive",
         |store: Store<'_>, (this, max): (Resource<Stream>, u32)| {
-            let batch = store.data().table.get(&this)?.try_receive(max as usize);
-            Ok((record(batch.map(BatchRecord::from)),))
+            let Host { table, weight, .. } = store.data();
+            let stream = table.get(&this)?;
+            if stream.next_bytes() >= LARGE_BYTES && !weight.is_aside() {
+                // It is copied in a turn that holds up nobody; `readable` ends this one.
+                weight.announce();
+                return Ok((Ok(BatchRecord::default()),));
+            }
+            Ok((record(stream.try_receive(max as usize).map(BatchRecord::from)),))
         },
     )?;
     instance.func_wrap("[method]msg-stream.close", |store: Store<'_>, (this,): (Resource<Stream>,)| {
@@ -110,9 +117,15 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
         },
     )?;
     instance.func_wrap_concurrent("[method]msg-stream.readable", |accessor, (this,): (Resource<Stream>,)| {
-        let stream = accessor.with(|mut access| access.get().table.get(&this).cloned());
+        let (stream, weight) = accessor.with(|mut access| {
+            let host = access.get();
+            (host.table.get(&this).cloned(), host.weight.clone())
+        });
         Box::pin(async move {
             stream?.readable().await;
+            if weight.is_announced() {
+                tokio::task::yield_now().await;
+            }
             Ok(())
         })
     })
