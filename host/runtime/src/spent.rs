@@ -4,6 +4,8 @@
 //! held up by it: the kernel takes tens of milliseconds for a quarter of a gigabyte, in which no
 //! thread of the process can get memory or give it back.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 /// From which size on the memory of a payload is given back beside the actor's thread.
@@ -11,6 +13,9 @@ const LARGE_BYTES: usize = 8 << 20;
 
 /// How much is given back at once: a fraction of a millisecond's work.
 const PIECE_BYTES: usize = 1 << 20;
+
+/// How long the others have between two pieces.
+const PAUSE: Duration = Duration::from_micros(100);
 
 /// Payloads that are to be let go as soon as nobody else holds them.
 #[derive(Debug, Default)]
@@ -39,5 +44,7 @@ fn give_back(spent: Bytes) {
     while left.len() > PIECE_BYTES {
         left.truncate(left.len() - PIECE_BYTES);
         left.shrink_to_fit();
+        // Whoever else wants memory gets a turn.
+        std::thread::sleep(PAUSE);
     }
 }

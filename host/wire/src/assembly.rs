@@ -10,6 +10,14 @@ use bytes::{Bytes, BytesMut};
 use crate::id::ContextId;
 use crate::violation::PeerMisbehaved;
 
+/// From which size on a payload that still grows is given `ROOM`. Room is not memory before it is
+/// written to, and a block of that size can be made larger in place, where smaller ones would be
+/// copied, which holds up everybody.
+const GROWING: usize = 2 << 20;
+
+/// See [`GROWING`].
+const ROOM: usize = 64 << 20;
+
 /// How much the unfinished payloads of one session may hold, and do.
 #[derive(Debug)]
 pub(crate) struct Allowance {
@@ -62,6 +70,9 @@ impl Assembly {
             return Err(PeerMisbehaved::TooMuchBuffered(allowance.max_buffered));
         }
         allowance.buffered += chunk.len();
+        if (GROWING..ROOM).contains(&self.0.len()) && chunk.len() > self.0.capacity() - self.0.len() {
+            self.0.reserve(ROOM - self.0.len());
+        }
         self.0.extend_from_slice(chunk);
         Ok(())
     }
