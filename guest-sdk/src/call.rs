@@ -10,7 +10,8 @@ use serde::Serialize;
 /// puts beside each exported function, and serialized as the map of keyword arguments.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a call of a module's function",
-    note = "write `module::function {{ argument: value }}`, or `run_from_ns` to call by name"
+    note = "write `module::function {{ argument: value }}`, or `run_from_ns` to call by name",
+    note = "a function marked `#[context]` is called with `portal.open_context(module::function {{ … }})`"
 )]
 pub trait Call: Serialize {
     /// The name of the module.
@@ -22,8 +23,8 @@ pub trait Call: Serialize {
 }
 
 /// The function's name on the wire.
-pub(crate) fn function_name<C: Call>() -> String {
-    format!("{}:{}", C::MODULE, C::FUNCTION)
+pub(crate) fn function_name(module: &str, function: &str) -> String {
+    format!("{module}:{function}")
 }
 
 /// A module with exported functions, for the list of modules that an actor is started with.

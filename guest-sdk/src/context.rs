@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use greenroom_abi::ActorId;
 
@@ -41,12 +42,23 @@ impl TaskContext {
         self.0.task_id()
     }
 
+    /// How long this task may still run, if it has a deadline. Calls made in the task inherit it;
+    /// past it the task is cancelled.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        self.0.remaining().map(Duration::from_nanos)
+    }
+
     /// Resolves once somebody asked for this task's cancellation, with who it was.
     ///
     /// There is no need to wait for it: a cancelled task is dropped at its next `.await`, and
     /// its destructors run.
     pub async fn cancelled(&self) -> ActorId {
         self.0.cancelled().await.into()
+    }
+
+    pub(crate) fn handle(&self) -> &Context {
+        &self.0
     }
 
     /// Makes this the current task for as long as `action` runs.

@@ -2,9 +2,10 @@
 //!
 //! Owns: conversions, field by field. Must not know: what the values mean.
 
+use greenroom_abi::kind::Exit;
 use greenroom_abi::{ActorId, RemoteError};
 
-use crate::bindings::greenroom::portal::types;
+use crate::bindings::greenroom::portal::{portal, types};
 
 impl From<types::ActorId> for ActorId {
     fn from(id: types::ActorId) -> Self {
@@ -44,6 +45,16 @@ impl From<RemoteError> for types::RemoteError {
             canceller: error.canceller.map(Into::into),
             trace: error.trace,
             value: error.value,
+        }
+    }
+}
+
+impl From<portal::Exit> for Exit {
+    fn from(exit: portal::Exit) -> Self {
+        match exit {
+            portal::Exit::Code(status) => Self::Code(status),
+            portal::Exit::Signal(number) => Self::Signal(number),
+            portal::Exit::Unknown => Self::Unknown,
         }
     }
 }

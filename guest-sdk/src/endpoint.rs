@@ -41,6 +41,16 @@ impl Outcome {
             Err(error) => Self(Err(error.into().into_remote())),
         }
     }
+
+    #[cfg(test)]
+    pub(crate) fn into_result(self) -> Result<Vec<u8>, RemoteError> {
+        self.0
+    }
+
+    /// The same, unless it is a value and the check failed.
+    pub(crate) fn if_passes(self, check: Result<(), RemoteError>) -> Self {
+        Self(self.0.and_then(|value| check.map(|()| value)))
+    }
 }
 
 /// Ambiguous for a `Result` that hides behind an alias, so that generated code which names it

@@ -1,5 +1,5 @@
-//! What authors of Greenroom modules import: functions that other actors call, actors to call
-//! them in, errors that come back whole.
+//! What authors of Greenroom modules import: functions that other actors call, contexts in which
+//! two tasks talk, actors to run them in, errors that come back whole.
 //!
 //! A module is an ordinary Rust module with an attribute. Its public functions may be called by
 //! other actors, by name or, from Rust, by value: `math::square { x: 3 }` is a call of the
@@ -27,6 +27,44 @@
 //! }
 //! ```
 //!
+//! A function marked `#[context]` talks with its caller before it returns: it gives a first value,
+//! and each side may send the other messages.
+//!
+//! ```no_run
+//! # #![no_main]
+//! use greenroom_guest::prelude::*;
+//!
+//! #[module]
+//! pub mod math {
+//!     use greenroom_guest::prelude::*;
+//!
+//!     /// Squares what it receives; starts with nothing, and gives how many there were.
+//!     #[context]
+//!     pub async fn squares(mut ctx: Context<(), i64, i64>) -> Result<u32, Fault> {
+//!         ctx.started(())?;
+//!         let mut stream = ctx.open_stream()?;
+//!         let mut count = 0;
+//!         while let Some(x) = stream.receive().await? {
+//!             stream.send(x * x).await?;
+//!             count += 1;
+//!         }
+//!         Ok(count)
+//!     }
+//! }
+//!
+//! async fn nine(leaf: &Portal) -> Result<Option<i64>, Fault> {
+//!     let (nine, _count) = leaf
+//!         .open_context(math::squares {})
+//!         .scope(async |ctx, ()| {
+//!             let mut stream = ctx.open_stream()?;
+//!             stream.send(3).await?;
+//!             Ok::<_, Fault>(stream.receive().await?)
+//!         })
+//!         .await?;
+//!     Ok(nine)
+//! }
+//! ```
+//!
 //! The crate compiles for the host's own target too, so that a module's functions can be tested
 //! as the plain Rust functions they are; whatever talks to other actors works in a component only.
 
@@ -40,11 +78,17 @@ pub mod __private;
 mod actor;
 mod arguments;
 mod bindings;
+mod boundary;
 mod call;
+mod callee;
 mod context;
+mod contract;
 mod convert;
+mod discovery;
 mod endpoint;
 mod fault;
+#[cfg(test)]
+mod kit;
 mod kwargs;
 mod logging;
 mod nursery;
@@ -52,23 +96,33 @@ mod options;
 mod panic;
 mod portal;
 pub mod prelude;
+mod remote;
+mod request;
+mod stream;
+mod supervision;
 mod task;
 mod time;
 mod unwind;
 
 pub use actor::{ActorInfo, current_actor};
 pub use call::{Call, Module, ModuleRef};
+pub use callee::Context;
 pub use context::{TaskContext, current_context};
+pub use contract::{ByName, ContextCall, Contract};
+pub use discovery::find_actor;
 pub use fault::{Fault, OrFault};
 pub use greenroom_abi::{ActorId, RemoteError as RemoteActorError, kind};
-pub use greenroom_guest_macro::{main, module};
+pub use greenroom_guest_macro::{context, main, module};
 pub use kwargs::Kwargs;
 pub use log;
 pub use logging::progress;
-pub use nursery::{Nursery, RunInActor, StartActor};
+pub use nursery::{Nursery, OpenCluster, RunInActor, StartActor};
 pub use options::{DirGrant, SpawnOptions};
-pub use portal::{Portal, ResultPortal};
+pub use portal::{Portal, ResultPortal, Run};
+pub use remote::{OpenContext, RemoteContext};
 pub use serde_bytes::ByteBuf;
+pub use stream::{MsgStream, Overrun, Receiver, Sender, StreamOptions, Subscription};
+pub use supervision::{Restart, Supervision};
 pub use time::{monotonic_now, sleep};
 
 /// The guide for authors, whose examples are compiled with this crate's tests.

@@ -3,16 +3,19 @@
 //! Owns: starting children and ending them together. Must not know: calls through portals.
 //! Invariant: no child outlives the task that opened its nursery; the host sees to it.
 
-use std::future::{Future, IntoFuture};
-use std::pin::Pin;
+use std::future::IntoFuture;
 
+use futures_util::future::try_join_all;
 use greenroom_abi::RemoteError;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::greenroom::portal::nursery;
+use crate::boundary::LocalFuture;
 use crate::call::{Call, ModuleRef, function_name};
+use crate::contract::encode;
 use crate::options::SpawnOptions;
-use crate::portal::{Portal, ResultPortal, encode};
+use crate::portal::{Portal, ResultPortal};
+use crate::supervision::{Restart, Supervision};
 
 /// A scope that owns child actors. It belongs to the task that opened it: when the task ends, in
 /// whatever way, its children are cancelled and gone before its outcome is known. Dropping the
@@ -20,14 +23,19 @@ use crate::portal::{Portal, ResultPortal, encode};
 #[derive(Debug)]
 pub struct Nursery(nursery::Nursery);
 
-/// A future of the component's, which runs on one thread.
-type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
-
 impl Nursery {
     /// Opens a nursery in the current task.
     #[must_use = "dropping a nursery cancels its children"]
     pub fn open() -> Self {
-        Self(nursery::Nursery::open())
+        Self(nursery::Nursery::open(None))
+    }
+
+    /// Opens a nursery that starts its children again when they end, as they and `supervision`
+    /// say. A portal to a child leads to whatever process runs it; calls in flight fail with
+    /// `ActorDied`.
+    #[must_use = "dropping a nursery cancels its children"]
+    pub fn supervised(supervision: Supervision) -> Self {
+        Self(nursery::Nursery::open(Some(supervision.into())))
     }
 
     /// Starts an actor that serves the given modules until cancelled. Await it for the portal,
@@ -42,6 +50,17 @@ impl Nursery {
     ) -> StartActor<'_> {
         let modules = modules.into_iter().map(|module| module.into().into()).collect();
         StartActor { nursery: self, name: name.into(), modules, options: SpawnOptions::new() }
+    }
+
+    /// Starts `count` actors with the same modules, all at once. Await it for their portals; the
+    /// actors are called `name.worker_0`, `name.worker_1` and so on, in the order of the portals.
+    pub fn open_actor_cluster<M: Into<ModuleRef>>(
+        &self,
+        name: impl Into<String>,
+        modules: impl IntoIterator<Item = M>,
+        count: usize,
+    ) -> OpenCluster<'_> {
+        OpenCluster { worker: self.start_actor(name, modules), count }
     }
 
     /// Starts an actor with one main task, which is the given call; the actor ends with it. Await
@@ -73,7 +92,7 @@ impl Nursery {
 /// # Errors
 /// `SpawnFailed` if it cannot be started, `PermissionDenied` if it would have more rights than
 /// this actor, `LimitExceeded` if there are too many.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[must_use = "the actor starts when this is awaited"]
 pub struct StartActor<'a> {
     nursery: &'a Nursery,
@@ -85,7 +104,12 @@ pub struct StartActor<'a> {
 impl StartActor<'_> {
     /// What it is started with beyond its modules.
     pub fn with(self, options: SpawnOptions) -> Self {
-        Self { options, ..self }
+        Self { options: options.over(&self.options), ..self }
+    }
+
+    /// What becomes of it when it ends, in a supervised nursery.
+    pub fn restart(self, restart: Restart) -> Self {
+        Self { options: self.options.restart(restart), ..self }
     }
 }
 
@@ -98,6 +122,42 @@ impl<'a> IntoFuture for StartActor<'a> {
             let started = self.nursery.0.start_actor(self.name, self.modules, self.options.into());
             Ok(Portal::new(started.await?))
         })
+    }
+}
+
+/// Actors of a cluster, about to be started: await it for their portals.
+///
+/// # Errors
+/// As [`StartActor`]. If one cannot be started, those that were stay in the nursery.
+#[derive(Debug)]
+#[must_use = "the actors start when this is awaited"]
+pub struct OpenCluster<'a> {
+    worker: StartActor<'a>,
+    count: usize,
+}
+
+impl OpenCluster<'_> {
+    /// What each is started with beyond its modules.
+    pub fn with(self, options: SpawnOptions) -> Self {
+        Self { worker: self.worker.with(options), ..self }
+    }
+
+    /// What becomes of one when it ends, in a supervised nursery.
+    pub fn restart(self, restart: Restart) -> Self {
+        Self { worker: self.worker.restart(restart), ..self }
+    }
+}
+
+impl<'a> IntoFuture for OpenCluster<'a> {
+    type Output = Result<Vec<Portal>, RemoteError>;
+    type IntoFuture = LocalFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let worker = move |n| {
+            let name = format!("{}.worker_{n}", self.worker.name);
+            StartActor { name, ..self.worker.clone() }.into_future()
+        };
+        Box::pin(try_join_all((0..self.count).map(worker)))
     }
 }
 
@@ -122,7 +182,12 @@ impl<C> RunInActor<'_, C> {
 
     /// What it is started with beyond the function.
     pub fn with(self, options: SpawnOptions) -> Self {
-        Self { options, ..self }
+        Self { options: options.over(&self.options), ..self }
+    }
+
+    /// What becomes of it when it ends, in a supervised nursery.
+    pub fn restart(self, restart: Restart) -> Self {
+        Self { options: self.options.restart(restart), ..self }
     }
 }
 
@@ -136,7 +201,7 @@ where
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let kwargs = encode(&self.call)?;
-            let function = function_name::<C>();
+            let function = function_name(C::MODULE, C::FUNCTION);
             let started = self.nursery.0.run_in_actor(self.name, function, kwargs, self.options.into());
             Ok(ResultPortal::new(Portal::new(started.await?)))
         })

@@ -3,6 +3,7 @@
 //! Owns: the builders. Must not know: how rights are checked, which is the broker's to do.
 
 use crate::bindings::greenroom::portal::nursery;
+use crate::supervision::Restart;
 
 /// A directory of the parent's own, passed on to a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,7 @@ impl DirGrant {
 pub struct SpawnOptions {
     dirs: Vec<DirGrant>,
     env: Vec<(String, String)>,
+    restart: Option<Restart>,
 }
 
 impl SpawnOptions {
@@ -67,6 +69,18 @@ impl SpawnOptions {
         self.env.push((name.into(), value.into()));
         self
     }
+
+    /// What becomes of the child when it ends, in a supervised nursery. Without it a daemon is
+    /// [`Restart::Permanent`], and an actor with a main task [`Restart::Transient`].
+    #[must_use]
+    pub fn restart(self, restart: Restart) -> Self {
+        Self { restart: Some(restart), ..self }
+    }
+
+    /// These, with what they leave open as in others.
+    pub(crate) fn over(self, others: &Self) -> Self {
+        Self { restart: self.restart.or(others.restart), ..self }
+    }
 }
 
 impl From<SpawnOptions> for nursery::SpawnOptions {
@@ -76,6 +90,10 @@ impl From<SpawnOptions> for nursery::SpawnOptions {
             target: grant.target,
             writable: grant.writable,
         };
-        Self { dirs: options.dirs.into_iter().map(grant).collect(), env: options.env }
+        Self {
+            dirs: options.dirs.into_iter().map(grant).collect(),
+            env: options.env,
+            restart: options.restart.map(Into::into),
+        }
     }
 }

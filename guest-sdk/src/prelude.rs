@@ -3,12 +3,13 @@
 //! Owns: the choice of names. Must not know: anything else. The attribute `main` is left out,
 //! as the compiler has one of that name: write `#[greenroom_guest::main]`.
 
-pub use futures_util::future::{join_all, try_join_all};
+pub use futures_util::future::{join, join_all, try_join, try_join_all};
 pub use futures_util::stream::{self, StreamExt, TryStreamExt};
 pub use log;
 
 pub use crate::{
-    ActorId, ByteBuf, Call, DirGrant, Fault, Kwargs, Nursery, OrFault, Portal, RemoteActorError,
-    ResultPortal, SpawnOptions, current_actor, current_context, fault, kwargs, module, monotonic_now,
+    ActorId, ByteBuf, Call, Context, ContextCall, DirGrant, Fault, Kwargs, MsgStream, Nursery, OrFault,
+    Overrun, Portal, RemoteActorError, RemoteContext, Restart, ResultPortal, SpawnOptions, StreamOptions,
+    Supervision, context, current_actor, current_context, fault, find_actor, kwargs, module, monotonic_now,
     progress, sleep,
 };

@@ -7,10 +7,12 @@ pub use wit_bindgen;
 
 pub use crate::arguments::Arguments;
 pub use crate::call::module;
+pub use crate::callee::in_context;
+pub use crate::contract::Types;
 pub use crate::endpoint::{Endpoint, Outcome, WriteTheReturnTypeAsResult, call};
 pub use crate::task::serve;
 
 /// The component boundary's types, onto which every module's bindings are mapped.
 pub mod bindings {
-    pub use crate::bindings::greenroom::portal::{context, types};
+    pub use crate::bindings::greenroom::portal::{context, streams, types};
 }

@@ -2,6 +2,7 @@
 
 use futures_util::FutureExt as _;
 use greenroom_abi::{error::type_name, payload};
+use greenroom_guest::Contract;
 use greenroom_guest::prelude::*;
 use serde::Deserialize;
 
@@ -156,4 +157,50 @@ fn an_unencodable_result_is_an_error() {
     let error = serve::<broken::give>(kwargs! {}).expect_err("broken");
     let kind: greenroom_guest::kind::EncodeError = error.downcast().expect("of that kind");
     assert_eq!(kind.reason, "broken");
+}
+
+/// Functions that talk.
+#[module]
+pub mod talks {
+    use greenroom_guest::prelude::*;
+
+    /// Squares what it receives.
+    #[context]
+    pub async fn squares(
+        mut context: Context<Vec<String>, i64, (u8, i64)>,
+        n: u32,
+        loud: Option<bool>,
+    ) -> Result<u32, Fault> {
+        context.started(vec![format!("{loud:?}")])?;
+        let mut stream = context.open_stream_with(StreamOptions::new().capacity(4))?;
+        while let Some((_, x)) = stream.receive().await? {
+            stream.send(x * x).await?;
+        }
+        Ok(n)
+    }
+
+    /// Neither fails nor uses its context.
+    #[greenroom_guest::context]
+    pub async fn idle(_: Context<(), (), ()>) {}
+}
+
+#[test]
+fn a_context_is_the_map_of_its_arguments_and_declares_its_types() {
+    fn call<C: ContextCall>(call: C) -> (&'static str, &'static str, Vec<u8>) {
+        (C::MODULE, C::FUNCTION, payload::encode(&call).expect("encodes"))
+    }
+    fn declares<C>(_: &C)
+    where
+        C: Contract<First = Vec<String>, Sends = i64, Receives = (u8, i64), Output = u32>,
+    {
+    }
+    let squares = talks::squares { n: 3, loud: None };
+    declares(&squares);
+    let kwargs = kwargs! { n: 3 }.into_payload().expect("encodes");
+    assert_eq!(call(squares), ("talks", "squares", kwargs));
+    let types = talks::squares::types();
+    assert_eq!((types.first, types.sends), ("Vec<String>", "i64"));
+    assert_eq!((types.receives, types.output), ("(u8, i64)", "u32"));
+    assert_eq!(talks::idle::types().output, "()");
+    assert_eq!(talks::MODULE.functions(), ["squares", "idle"]);
 }

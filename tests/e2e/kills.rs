@@ -3,9 +3,6 @@
 //! Owns: how soon calls end then, with what, and what is left. The moments are random, drawn from
 //! fixed seeds.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use greenroom::RemoteError;
@@ -13,14 +10,10 @@ use greenroom_tests::kind::{ActorDied, Exit};
 use greenroom_tests::{Begun, Command, Signal, World, actors, kill, undisturbed, until, until_now};
 use serde_json::json;
 
+use crate::metronome::Metronome;
+
 /// How often each kind of process is killed.
 const KILLS: u32 = 100;
-
-/// How long an open call may outlive its callee.
-const BOUND: Duration = Duration::from_millis(100);
-
-/// How many processes take part in telling the operator: broker, middle, root, this one.
-const HOPS: u32 = 4;
 
 /// A small generator (Marsaglia's xorshift), so that a failure can be had again.
 struct Random(u64);
@@ -33,56 +26,6 @@ impl Random {
         let nanoseconds = u64::try_from(limit.as_nanos()).expect("a short time");
         Duration::from_nanos(self.0 % nanoseconds)
     }
-}
-
-/// Measures how long this machine keeps a process that wants to run from running: what it takes
-/// from each hop is not the broker's doing.
-struct Metronome {
-    worst: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Metronome {
-    const BEAT: Duration = Duration::from_millis(1);
-    /// What a machine with nothing else to do takes.
-    const USUAL: Duration = Duration::from_millis(4);
-
-    fn start() -> Self {
-        let (worst, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let (seen, stopped) = (worst.clone(), stop.clone());
-        let thread = std::thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                let began = Instant::now();
-                std::thread::sleep(Self::BEAT);
-                let late = began.elapsed().saturating_sub(Self::BEAT + Self::USUAL);
-                seen.fetch_max(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-            }
-        });
-        Self { worst, stop, thread: Some(thread) }
-    }
-
-    /// The longest delay since it was last asked.
-    fn stall(&self) -> Duration {
-        Duration::from_nanos(self.worst.swap(0, Ordering::Relaxed))
-    }
-}
-
-impl Drop for Metronome {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("the metronome only counts");
-        }
-    }
-}
-
-fn assert_soon(took: Duration, metronome: &Metronome, what: &str) {
-    let allowed = BOUND + metronome.stall() * HOPS;
-    assert!(
-        took <= allowed,
-        "{what}: the last open call ended {took:?} after the kill, not within {allowed:?}"
-    );
 }
 
 fn assert_died(error: &RemoteError, name: &str) {
@@ -129,7 +72,8 @@ async fn kill_during_calls(
     };
     let (killed, refused, ends) = tokio::join!(murder, busy, held);
     let last = ends.iter().map(|(_, end)| *end).max().expect("there were calls");
-    assert_soon(last.duration_since(killed), metronome, &format!("`{victim}`, after {moment:?}"));
+    let what = format!("`{victim}`, after {moment:?}: the last open call ended");
+    metronome.assert_soon(last.duration_since(killed), &what);
     for (error, _) in ends {
         assert_died(&error, name);
     }

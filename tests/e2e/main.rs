@@ -4,12 +4,21 @@
 //! any test.
 
 mod calls;
+mod contexts;
 mod contract;
+mod deadlines;
+mod examples;
 mod failures;
 mod kills;
 mod ladder;
+mod metronome;
 mod nurseries;
-mod payloads;
+mod outside;
 mod programs;
 mod rights;
+mod shutdown;
 mod spawns;
+mod streams;
+mod supervision;
+mod talk;
+mod volume;

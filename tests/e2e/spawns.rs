@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// A component around a core module whose start function is `body`, an expression in WebAssembly's
 /// binary form.
-fn with_start(body: &[u8]) -> Vec<u8> {
+pub(crate) fn with_start(body: &[u8]) -> Vec<u8> {
     let section = |id: u8, content: &[u8]| {
         let length = u8::try_from(content.len()).expect("a short section");
         assert!(length < 128, "its length takes one byte");
@@ -43,7 +43,7 @@ fn with_import(name: &str) -> Vec<u8> {
     [&b"\0asm\x0d\0\x01\0"[..], &[7, 5, 1, 0x40, 0, 1, 0], &import].concat()
 }
 
-fn component(place: &Place, name: &str, bytes: &[u8]) -> (String, PathBuf) {
+pub(crate) fn component(place: &Place, name: &str, bytes: &[u8]) -> (String, PathBuf) {
     let file = place.folder().join(format!("{name}.wasm"));
     fs::write(&file, bytes).expect("a file for the component");
     (name.to_owned(), file)

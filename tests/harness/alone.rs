@@ -26,6 +26,21 @@ const INSIDE: &str = "GREENROOM_E2E_PLACE";
 /// How long a test may take: far above the slowest, to end what hangs.
 const PATIENCE: Duration = Duration::from_secs(150);
 
+/// The guests that tests run.
+const GUESTS: &[&str] = &[
+    "broadcast",
+    "cancel",
+    "failing",
+    "fanin",
+    "faults",
+    "pingpong",
+    "primes",
+    "restart",
+    "squares",
+    "typed",
+    "wordcount",
+];
+
 /// Held for reading by every test that runs, for writing by one that measures.
 static QUIET: RwLock<()> = RwLock::new(());
 
@@ -78,6 +93,15 @@ pub fn undisturbed<F: AsyncFnOnce(&Place)>(body: F) {
     }
 }
 
+/// What stands before what is shown also if the test succeeds.
+const SAID: &str = "measured: ";
+
+/// Tells a person what was measured; `cargo test -- --nocapture` shows it.
+#[expect(clippy::print_stdout, reason = "it is said to whoever runs the tests")]
+pub fn say(line: &str) {
+    println!("{SAID}{line}");
+}
+
 /// The name under which the test program knows the function that a closure was written in.
 fn name<F>() -> &'static str {
     let path = std::any::type_name::<F>();
@@ -121,6 +145,9 @@ fn outside(test: &str) {
     assert!(status.success(), "{test}: {status}\n{said}");
     // A name that matches no test would pass for a success.
     assert!(said.contains("1 passed"), "{test} did not run:\n{said}");
+    for (_, line) in said.lines().filter_map(|line| line.split_once(SAID)) {
+        say(&format!("{test}: {line}"));
+    }
     sweep_machine(&tree, &[&run, &tmp]);
 }
 
@@ -150,7 +177,7 @@ fn warm_cache() -> &'static Path {
     CACHE.get_or_init(|| {
         let cache = target().join("tmp/e2e-cache");
         fs::create_dir_all(&cache).expect("a folder for compiled code");
-        for name in ["faults", "failing", "squares", "wordcount"] {
+        for name in GUESTS {
             let mut inspect = Command::new(program());
             let inspect = inspect.arg("inspect").arg(guest(name)).env("XDG_CACHE_HOME", &cache);
             let done = inspect.output().expect("the program runs");

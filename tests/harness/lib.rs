@@ -6,16 +6,18 @@
 mod alone;
 mod artifact;
 mod command;
+mod exits;
 mod process;
 mod sweep;
 mod wait;
 mod world;
 
-pub use alone::{Place, alone, undisturbed};
+pub use alone::{Place, alone, say, undisturbed};
 pub use artifact::{guest, program};
 pub use command::{Command, Finished};
+pub use exits::{Exits, Left};
 pub use greenroom::kind;
-pub use process::{Signal, actors, kill};
+pub use process::{Memory, Signal, actors, kill};
 pub use sweep::{Descriptors, sweep_process};
 pub use wait::{until, until_now};
 pub use world::{Begun, Options, World};

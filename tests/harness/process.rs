@@ -74,3 +74,27 @@ pub fn kill(pid: i32, signal: Signal) {
     let pid = Pid::from_raw(pid).expect("a process has a number");
     kill_process(pid, signal).expect("the process is there");
 }
+
+/// What a process holds, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// For itself alone.
+    pub private: u64,
+    /// Of that, what is in no file: it was written to.
+    pub dirty: u64,
+    /// With its share of what others hold too.
+    pub proportional: u64,
+}
+
+impl Memory {
+    /// What it holds now, unless it is gone.
+    pub fn of(pid: i32) -> Option<Self> {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let bytes = |key: &str| {
+            let line = rollup.lines().find_map(|line| line.strip_prefix(key))?;
+            line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib * 1024)
+        };
+        let (clean, dirty) = (bytes("Private_Clean:")?, bytes("Private_Dirty:")?);
+        Some(Self { private: clean + dirty, dirty, proportional: bytes("Pss:")? })
+    }
+}

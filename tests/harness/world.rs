@@ -30,6 +30,10 @@ use crate::process::actors;
 /// The name of the root actor.
 const ROOT: &str = "root";
 
+/// What the root actor serves.
+const MODULES: [&str; 6] =
+    ["faults/faults", "faults/stage", "faults/talk", "faults/flood", "faults/quick", "faults/branches"];
+
 /// What a world is made of, where it is not as usual.
 #[derive(Debug, Default)]
 pub struct Options {
@@ -96,7 +100,7 @@ impl World {
         });
         let spec = SpawnSpec {
             name: ROOT.to_owned(),
-            modules: vec!["faults/faults".to_owned(), "faults/stage".to_owned()],
+            modules: MODULES.map(str::to_owned).to_vec(),
             dirs: dirs.collect(),
             env,
         };

@@ -5,6 +5,7 @@
 //! CBOR form is the struct's map.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -286,6 +287,15 @@ kinds! {
         /// wasmtime's name for it, such as `out of bounds memory access`.
         code: String,
     } => |e, f| write!(f, "wasm trap: {}", e.code);
+}
+
+impl DeadlineExceeded {
+    /// Of a function that was given so long. What the way to the clock has taken of the last
+    /// millisecond is not worth telling.
+    pub fn new(function: impl Into<String>, given: Duration) -> Self {
+        let limit_ms = given.as_micros().div_ceil(1000);
+        Self { function: function.into(), limit_ms: u64::try_from(limit_ms).unwrap_or(u64::MAX) }
+    }
 }
 
 /// The `src_type` of a guest's panic.

@@ -17,9 +17,11 @@ pub use payload::Malformed;
 /// The package `greenroom:portal`, one text per file, in the order of dependency.
 pub const WIT: &[&str] = &[
     include_str!("../types.wit"),
+    include_str!("../streams.wit"),
     include_str!("../context.wit"),
     include_str!("../portal.wit"),
     include_str!("../nursery.wit"),
+    include_str!("../discovery.wit"),
     include_str!("../runtime.wit"),
     include_str!("../world.wit"),
 ];

@@ -7,7 +7,7 @@ use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 
-use crate::function::{Function, Output};
+use crate::function::{Dialog, Function, Output, output_text, type_text};
 use crate::name::bound;
 
 /// The struct of a function's arguments, which serves as the function's name in typed calls.
@@ -30,7 +30,7 @@ pub(crate) fn arguments(call: &Ident, function: &Function, hidden: bool) -> Toke
     }
 }
 
-/// What makes the struct a typed call of a module's function.
+/// What makes the struct a typed call of a module's function, or of a context.
 pub(crate) fn call(module: &str, function: &Function) -> TokenStream {
     let ident = &function.ident;
     let name = &function.name;
@@ -38,11 +38,39 @@ pub(crate) fn call(module: &str, function: &Function) -> TokenStream {
         Output::Unit => quote!(()),
         Output::Value(ty) | Output::Fallible(ty) => quote!(#ty),
     };
+    let Some(dialog) = &function.dialog else {
+        return quote! {
+            impl ::greenroom_guest::Call for #ident {
+                const MODULE: &'static str = #module;
+                const FUNCTION: &'static str = #name;
+                type Output = #output;
+            }
+        };
+    };
+    let Dialog { first, sends, receives } = dialog;
+    let texts = [first, sends, receives].map(type_text);
+    let [first_text, sends_text, receives_text] = &texts;
+    let output_text = output_text(&function.output);
     quote! {
-        impl ::greenroom_guest::Call for #ident {
+        impl ::greenroom_guest::Contract for #ident {
+            type First = #first;
+            type Sends = #sends;
+            type Receives = #receives;
+            type Output = #output;
+
+            fn types() -> ::greenroom_guest::__private::Types {
+                ::greenroom_guest::__private::Types {
+                    first: #first_text,
+                    sends: #sends_text,
+                    receives: #receives_text,
+                    output: #output_text,
+                }
+            }
+        }
+
+        impl ::greenroom_guest::ContextCall for #ident {
             const MODULE: &'static str = #module;
             const FUNCTION: &'static str = #name;
-            type Output = #output;
         }
     }
 }
@@ -69,6 +97,15 @@ pub(crate) fn endpoint(call: &Ident, function: &Function) -> TokenStream {
         Output::Value(ty) => quote_spanned!(ty.span()=> ::greenroom_guest::__private::Outcome::value),
         Output::Fallible(ty) => quote_spanned!(ty.span()=> ::greenroom_guest::__private::Outcome::result),
     };
+    let invoked = match &function.dialog {
+        None => quote!(#outcome(#ident(#(self.#names),*)#awaited)),
+        Some(_) => quote! {
+            ::greenroom_guest::__private::in_context::<Self>(async move |context| {
+                #outcome(#ident(context, #(self.#names),*)#awaited)
+            })
+            .await
+        },
+    };
     quote! {
         #no_result
 
@@ -82,7 +119,7 @@ pub(crate) fn endpoint(call: &Ident, function: &Function) -> TokenStream {
             }
 
             async fn invoke(self) -> ::greenroom_guest::__private::Outcome {
-                #outcome(#ident(#(self.#names),*)#awaited)
+                #invoked
             }
         }
     }
@@ -133,6 +170,7 @@ pub(crate) fn component(
                 runtime_path: "::greenroom_guest::__private::wit_bindgen::rt",
                 with: {
                     "greenroom:portal/types@0.1.0": ::greenroom_guest::__private::bindings::types,
+                    "greenroom:portal/streams@0.1.0": ::greenroom_guest::__private::bindings::streams,
                     "greenroom:portal/context@0.1.0": ::greenroom_guest::__private::bindings::context,
                 },
             });

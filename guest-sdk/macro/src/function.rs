@@ -19,10 +19,20 @@ pub(crate) struct Function {
     /// Its name on the wire.
     pub(crate) name: String,
     pub(crate) is_async: bool,
+    /// What its context declares, if it is called through one.
+    pub(crate) dialog: Option<Dialog>,
     pub(crate) arguments: Vec<Argument>,
     pub(crate) output: Output,
     /// The first line of its documentation; may be empty.
     pub(crate) doc: String,
+}
+
+/// The types that a context declares.
+pub(crate) struct Dialog {
+    /// What the function starts with.
+    pub(crate) first: Type,
+    pub(crate) sends: Type,
+    pub(crate) receives: Type,
 }
 
 /// One keyword argument.
@@ -69,18 +79,72 @@ impl Function {
             errors
                 .say(attribute.span(), "an exported function cannot be conditional: put `cfg` on its module");
         }
-        let arguments: Vec<_> = signature.inputs.iter().filter_map(|i| argument(i, &mut errors)).collect();
+        let mut inputs = signature.inputs.iter().peekable();
+        let dialog = match item.attrs.iter().find(|attribute| marks_context(attribute)) {
+            Some(mark) => {
+                if signature.asyncness.is_none() {
+                    errors
+                        .say(signature.fn_token.span(), "a `#[context]` function is async: write `async fn`");
+                }
+                let dialog = dialog(mark, inputs.peek().copied(), &mut errors);
+                inputs.next();
+                dialog
+            }
+            None => None,
+        };
+        let arguments: Vec<_> = inputs.filter_map(|input| argument(input, &mut errors)).collect();
         let output = output(&signature.output, &mut errors);
         errors.into_result()?;
         Ok(Self {
             ident: signature.ident.clone(),
             name,
             is_async: signature.asyncness.is_some(),
+            dialog,
             arguments,
             output,
             doc: first_line(&item.attrs),
         })
     }
+}
+
+/// Whether it is `#[context]`, by whatever path.
+pub(crate) fn marks_context(attribute: &Attribute) -> bool {
+    attribute.path().segments.last().is_some_and(|segment| segment.ident == "context")
+}
+
+/// Reads the first parameter of a function marked `#[context]`.
+fn dialog(mark: &Attribute, first: Option<&FnArg>, errors: &mut Errors) -> Option<Dialog> {
+    if !matches!(mark.meta, Meta::Path(_)) {
+        errors.say(mark.span(), "`context` takes no arguments");
+    }
+    let [first, sends, receives] = match first {
+        Some(FnArg::Typed(typed)) => context_types(&typed.ty),
+        Some(FnArg::Receiver(_)) | None => None,
+    }
+    .or_else(|| {
+        let span = first.map_or(mark.span(), |input| input.span());
+        errors.say(
+            span,
+            "the first parameter of a `#[context]` function is its `Context<First, Sends, Receives>`: the \
+             types of its first value, of what it sends, and of what it receives",
+        );
+        None
+    })?;
+    owned(first, "a first value", errors);
+    owned(sends, "a message", errors);
+    owned(receives, "a message", errors);
+    Some(Dialog { first: first.clone(), sends: sends.clone(), receives: receives.clone() })
+}
+
+/// The three types of a `Context<First, Sends, Receives>`.
+fn context_types(ty: &Type) -> Option<[&Type; 3]> {
+    let segment = last_segment(ty).filter(|segment| segment.ident == "Context")?;
+    let PathArguments::AngleBracketed(generics) = &segment.arguments else { return None };
+    let types = generics.args.iter().map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    });
+    types.collect::<Option<Vec<_>>>()?.try_into().ok()
 }
 
 fn argument(input: &FnArg, errors: &mut Errors) -> Option<Argument> {
@@ -91,6 +155,13 @@ fn argument(input: &FnArg, errors: &mut Errors) -> Option<Argument> {
             return None;
         }
     };
+    if context_types(&typed.ty).is_some() {
+        errors.say(
+            typed.span(),
+            "a `Context` is no argument: mark the function with `#[context]`, and take it first",
+        );
+        return None;
+    }
     owned(&typed.ty, "an argument", errors);
     match &*typed.pat {
         Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => {
@@ -166,6 +237,14 @@ fn first_line(attributes: &[Attribute]) -> String {
         .flat_map(|text| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>())
         .find(|line| !line.is_empty())
         .unwrap_or_default()
+}
+
+/// The type of a function's value, as a person writes it.
+pub(crate) fn output_text(output: &Output) -> String {
+    match output {
+        Output::Unit => "()".to_owned(),
+        Output::Value(ty) | Output::Fallible(ty) => type_text(ty),
+    }
 }
 
 /// A type as a person writes it.

@@ -1,4 +1,4 @@
-//! The attribute macros of `greenroom-guest`: `#[module]` and `#[main]`.
+//! The attribute macros of `greenroom-guest`: `#[module]` with `#[context]`, and `#[main]`.
 //!
 //! Owns: reading a module's functions and writing the code that serves them. Must not know: how
 //! a call is decoded or a task is run; the generated code names hidden items of the SDK for that.
@@ -13,6 +13,7 @@ mod signature;
 mod wit;
 
 use proc_macro::TokenStream;
+use proc_macro2::Span;
 
 /// Exports the public functions of an inline module, so that other actors may call them.
 ///
@@ -29,6 +30,25 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn module(attribute: TokenStream, item: TokenStream) -> TokenStream {
     module::expand(attribute.into(), item.into()).unwrap_or_else(|e| e.to_compile_error()).into()
+}
+
+/// Marks a function of a `#[module]` as one that is called through a context: it may give its caller
+/// a first value and exchange messages with it before it returns.
+///
+/// Such a function is async, and its first parameter is a `Context<First, Sends, Receives>`: the
+/// types of the first value, of what the function sends, and of what it receives. The remaining
+/// parameters are arguments as those of any other function. The struct beside it implements
+/// `ContextCall` in place of `Call`.
+#[proc_macro_attribute]
+pub fn context(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    // `#[module]` takes the attribute away from the functions it may stand on.
+    let (_, mut item) = (attribute, item);
+    let error = syn::Error::new(
+        Span::call_site(),
+        "`context` belongs on a `pub async fn` directly inside a `#[module]`",
+    );
+    item.extend(TokenStream::from(error.to_compile_error()));
+    item
 }
 
 /// Exports a function as the application's entry: what `greenroom run` calls.

@@ -20,6 +20,12 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> syn::Result<T
         return Err(syn::Error::new(item.sig.ident.span(), "an application's entry is called `main`"));
     }
     let function = Function::read(&item)?;
+    if function.dialog.is_some() {
+        return Err(syn::Error::new(
+            item.sig.ident.span(),
+            "an application's entry has no caller to talk with: `main` cannot be a `#[context]` function",
+        ));
+    }
     let call = Ident::new("__GreenroomMain", Span::call_site());
     let arguments = expand::arguments(&call, &function, true);
     let endpoint = expand::endpoint(&call, &function);

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote};
-use syn::{Ident, Item, ItemMod, Visibility, spanned::Spanned as _};
+use syn::{Ident, Item, ItemFn, ItemMod, Visibility, spanned::Spanned as _};
 
-use crate::function::{Errors, Function};
+use crate::function::{Errors, Function, marks_context};
 use crate::name::{bound, exported};
 use crate::{expand, signature, wit};
 
@@ -30,6 +30,13 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> syn::Result<T
     };
     let functions = functions(items, module.ident.span())?;
 
+    for item in items.iter_mut() {
+        if let Item::Fn(item) = item
+            && is_exported(item)
+        {
+            item.attrs.retain(|attribute| !marks_context(attribute));
+        }
+    }
     for function in &functions {
         let ident = &function.ident;
         items.push(Item::Verbatim(expand::arguments(ident, function, false)));
@@ -41,6 +48,10 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> syn::Result<T
     Ok(module.into_token_stream())
 }
 
+fn is_exported(item: &ItemFn) -> bool {
+    matches!(item.vis, Visibility::Public(_))
+}
+
 /// The functions to export, or all errors in them.
 fn functions(items: &[Item], module: Span) -> syn::Result<Vec<Function>> {
     let mut errors = Errors::default();
@@ -48,7 +59,7 @@ fn functions(items: &[Item], module: Span) -> syn::Result<Vec<Function>> {
     let mut functions = Vec::new();
     for item in items {
         let Item::Fn(item) = item else { continue };
-        if !matches!(item.vis, Visibility::Public(_)) {
+        if !is_exported(item) {
             continue;
         }
         let Some(function) = errors.keep(Function::read(item)) else { continue };

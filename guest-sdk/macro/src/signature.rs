@@ -6,22 +6,25 @@
 
 use serde_json::json;
 
-use crate::function::{Function, Output, type_text};
+use crate::function::{Dialog, Function, output_text, type_text};
 
 /// The line of one function; `module` is empty for an application's `main`.
 pub(crate) fn line(module: &str, function: &Function) -> String {
     let params: Vec<_> = function.arguments.iter().map(|a| [a.name.clone(), type_text(&a.ty)]).collect();
-    let result = match &function.output {
-        Output::Unit => "()".to_owned(),
-        Output::Value(ty) | Output::Fallible(ty) => type_text(ty),
-    };
-    let line = json!({
+    let mut line = json!({
         "module": module,
         "function": function.name,
         "params": params,
-        "result": result,
+        "result": output_text(&function.output),
         "doc": function.doc,
     });
+    if let Some(Dialog { first, sends, receives }) = &function.dialog {
+        line["context"] = json!({
+            "first": type_text(first),
+            "sends": type_text(sends),
+            "receives": type_text(receives),
+        });
+    }
     format!("{line}\n")
 }
 
@@ -40,5 +43,18 @@ mod tests {
                 "\n"
             )
         );
+    }
+    #[test]
+    fn says_what_a_context_declares() {
+        let item = syn::parse_str(
+            "#[context] pub async fn f(mut ctx: sdk::Context<Vec<String>, i64, (u8, u8)>, n: u32) {}",
+        );
+        let function = Function::read(&item.expect("a function")).expect("exportable");
+        let line: serde_json::Value = serde_json::from_str(&line("math", &function)).expect("JSON");
+        assert_eq!(
+            line["context"],
+            json!({ "first": "Vec<String>", "sends": "i64", "receives": "(u8, u8)" })
+        );
+        assert_eq!(line["params"], json!([["n", "u32"]]));
     }
 }

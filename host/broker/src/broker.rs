@@ -4,6 +4,7 @@
 //! other. Invariant: a request is answered once, and an actor's death is told to whoever had a
 //! pipe to it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -23,15 +24,13 @@ use uuid::Uuid;
 
 use crate::catalogue::{Catalogue, Resolved};
 use crate::grants::{self, Grant, GrantError};
+use crate::introduce;
 use crate::ladder::{Ladder, Rung};
 use crate::output::{self, Tail};
 use crate::quota::{self, Standing};
 use crate::report::{Report, Stream};
 use crate::spawner::{Process, Spawner};
-use crate::tree::{Birth, Key, Record, Stage, Tree, obituary};
-
-/// The longest name an actor may have.
-const MAX_NAME_BYTES: usize = 128;
+use crate::tree::{Birth, Key, MAX_NAME_BYTES, Record, Stage, Tree, check_name};
 
 /// The longest message of an error about a spawn, and the largest value of one: far below what a
 /// control packet holds.
@@ -137,6 +136,7 @@ impl Loop {
             path: Vec::new(),
             parent: None,
             children: Vec::new(),
+            peers: BTreeSet::new(),
             stage: Stage::Ready,
             ladder: None,
             packets,
@@ -207,6 +207,11 @@ impl Loop {
                 }
             }
             ToBroker::CancelActor { request, actor: target } => self.cancel(actor, request, &target),
+            ToBroker::Find { request, name } => introduce::find(&mut self.tree, actor, request, &name),
+            ToBroker::Invite { request, actor: target, name } => {
+                let by_operator = actor == self.operator;
+                introduce::invite(&self.tree, actor, by_operator, request, &target, name);
+            }
             // These two are passed on by the channel's own task.
             ToBroker::Log(_) | ToBroker::Progress { .. } => {}
         }
@@ -218,11 +223,7 @@ impl Loop {
             let name = spec.name.chars().take(MAX_NAME_BYTES).collect();
             RemoteError::of(&SpawnFailed { name, reason, exit: None, stderr: Vec::new() })
         };
-        let fits = (1..=MAX_NAME_BYTES).contains(&spec.name.len());
-        if !fits || spec.name.chars().any(|c| c.is_control() || c == '/') {
-            let rule = format!("a name has 1 to {MAX_NAME_BYTES} bytes, no `/` and no control characters");
-            return Err(failed(rule));
-        }
+        check_name(&spec.name).map_err(&failed)?;
         let Some(record) = self.tree.get(parent) else { return Err(failed("its parent is gone".to_owned())) };
         if record.ladder.is_some() {
             return Err(failed(format!("actor `{}` is being cancelled", record.id)));
@@ -293,6 +294,7 @@ impl Loop {
             path,
             parent: Some(parent),
             children: Vec::new(),
+            peers: BTreeSet::new(),
             stage: Stage::Starting(Birth {
                 request,
                 pipe: near,
@@ -317,6 +319,7 @@ impl Loop {
         match std::mem::replace(&mut record.stage, Stage::Ready) {
             Stage::Starting(birth) if birth.failure.is_none() => {
                 let (id, parent) = (record.id.clone(), record.parent);
+                self.tree.enlist(actor);
                 if let Some(parent) = parent {
                     self.answer_spawn(parent, birth.request, Ok(id), vec![birth.pipe]);
                 }
@@ -432,9 +435,7 @@ impl Loop {
             };
             self.answer_spawn(parent, birth.request, Err(RemoteError::of(&failed)), Vec::new());
         }
-        if let Some(parent) = parent {
-            self.tell(parent, &obituary(&id, &exit));
-        }
+        introduce::announce_exit(&mut self.tree, actor, &exit);
         for child in self.tree.get(actor).map(|record| record.children.clone()).unwrap_or_default() {
             self.kill(child);
         }

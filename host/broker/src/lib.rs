@@ -6,6 +6,7 @@
 mod broker;
 mod catalogue;
 mod grants;
+mod introduce;
 mod ladder;
 mod output;
 mod process;

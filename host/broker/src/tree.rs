@@ -4,7 +4,7 @@
 //! timers. Invariant: every record but the operator's has a parent that is still here; a record
 //! leaves only after its children have.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
@@ -28,6 +28,8 @@ pub(crate) struct Record {
     pub(crate) path: Vec<String>,
     pub(crate) parent: Option<Key>,
     pub(crate) children: Vec<Key>,
+    /// Those it has found, and those who have found it: a pipe leads to each.
+    pub(crate) peers: BTreeSet<Key>,
     pub(crate) stage: Stage,
     pub(crate) ladder: Option<Ladder>,
     pub(crate) packets: mpsc::UnboundedSender<Packet>,
@@ -84,12 +86,19 @@ impl Record {
     pub(crate) fn is_gone(&self) -> bool {
         matches!(self.stage, Stage::Gone)
     }
+
+    /// Whether it can be called, and will be for as long as anybody knows.
+    pub(crate) fn is_settled(&self) -> bool {
+        matches!(self.stage, Stage::Ready) && self.ladder.is_none()
+    }
 }
 
 /// All actors of a run.
 #[derive(Default)]
 pub(crate) struct Tree {
     records: HashMap<Key, Record>,
+    /// The actors that have become ready, in that order. The operator never does.
+    ready: Vec<Key>,
 }
 
 impl Tree {
@@ -106,6 +115,19 @@ impl Tree {
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Record> {
         self.records.get_mut(&key)
+    }
+
+    /// Notes that an actor has become ready.
+    pub(crate) fn enlist(&mut self, key: Key) {
+        self.ready.push(key);
+    }
+
+    /// Of the actors of that name which are not being ended, the one that became ready first.
+    pub(crate) fn find(&self, name: &str, asker: Key) -> Option<Key> {
+        let named = |key: &Key| {
+            self.records.get(key).is_some_and(|record| record.id.name == name && record.is_settled())
+        };
+        self.ready.iter().copied().find(|key| *key != asker && named(key))
     }
 
     /// How many actors there are, the operator not counted.
@@ -166,6 +188,7 @@ impl Tree {
                 _ => break,
             }
             let Some(record) = self.records.remove(&key) else { break };
+            self.ready.retain(|ready| *ready != key);
             at = record.parent;
             if let Some(parent) = at.and_then(|parent| self.records.get_mut(&parent)) {
                 parent.children.retain(|child| *child != key);
@@ -181,21 +204,35 @@ impl Tree {
     }
 }
 
+/// The longest name an actor may have.
+pub(crate) const MAX_NAME_BYTES: usize = 128;
+
+/// # Errors
+/// The rule that a name breaks.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    let fits = (1..=MAX_NAME_BYTES).contains(&name.len());
+    if fits && !name.chars().any(|c| c.is_control() || c == '/') {
+        return Ok(());
+    }
+    Err(format!("a name has 1 to {MAX_NAME_BYTES} bytes, no `/` and no control characters"))
+}
+
 /// What the death of an actor was, for those who had to do with it.
 pub(crate) fn obituary(id: &ActorId, exit: &Exit) -> ToActor {
     ToActor::Exited { actor: id.clone(), exit: exit.clone() }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn record(name: &str, parent: Option<Key>) -> Record {
+    pub(crate) fn record(name: &str, parent: Option<Key>) -> Record {
         Record {
             id: ActorId { name: name.to_owned(), uuid: String::new() },
             path: Vec::new(),
             parent,
             children: Vec::new(),
+            peers: BTreeSet::new(),
             stage: Stage::Ready,
             ladder: None,
             packets: mpsc::unbounded_channel().0,
@@ -241,6 +278,36 @@ mod tests {
         assert!(tree.get(root).expect("there").children.is_empty());
         assert_eq!(lose(&mut tree, root), ["root"]);
         assert_eq!(tree.actors(), 0);
+    }
+
+    #[test]
+    fn the_first_that_became_ready_and_is_not_being_ended_is_found() {
+        let (mut tree, [operator, root, mid, leaf]) = line();
+        let twin = Uuid::from_u128(5);
+        tree.insert(twin, record("leaf", Some(root)));
+        for key in [mid, twin, leaf] {
+            tree.enlist(key);
+        }
+        assert_eq!(tree.find("leaf", root), Some(twin));
+        assert_eq!(tree.find("leaf", twin), Some(leaf), "not itself");
+        assert_eq!(tree.find("root", leaf), None, "not yet ready");
+        assert_eq!(tree.find("operator", leaf), None);
+        tree.get_mut(twin).expect("there").ladder = Some(Ladder::kill(Instant::now()));
+        assert_eq!(tree.find("leaf", operator), Some(leaf));
+        tree.get_mut(leaf).expect("there").stage = Stage::Gone;
+        assert_eq!(tree.find("leaf", operator), None);
+        tree.prune(leaf);
+        assert_eq!(tree.ready, [mid, twin]);
+    }
+
+    #[test]
+    fn a_name_is_short_and_plain() {
+        for name in ["a", "worker_1", &"x".repeat(MAX_NAME_BYTES)] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        for name in ["", "a/b", "a\n", &"x".repeat(MAX_NAME_BYTES + 1)] {
+            assert!(check_name(name).is_err_and(|rule| rule.contains("128 bytes")), "{name}");
+        }
     }
 
     #[test]

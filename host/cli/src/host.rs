@@ -1,14 +1,16 @@
 //! A broker in this process, and this process as the operator of its trees.
 //!
-//! Owns: starting and ending both. Must not know: terminals. Invariant: actors are started only
-//! while the operator's loop runs.
+//! Owns: starting and ending both, and bringing in programs from outside. Must not know: terminals.
+//! Invariant: actors are started only while the operator's loop runs.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use greenroom_abi::RemoteError;
 use greenroom_broker::{Broker, Catalogue, ExecSpawner, Grant, Report, Settings, StartError};
-use greenroom_runtime::{Actor, Identity, Idle, Nursery};
-use greenroom_transport::channel_from_fd;
+use greenroom_runtime::{Actor, Identity, Idle, Nursery, Portal};
+use greenroom_transport::{Attachment, attach, channel_from_fd};
 use greenroom_wire::control::Limits;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -49,6 +51,7 @@ pub enum HostError {
 /// Dropping it kills what is left; [`Nursery::cancel`] on its nursery ends it gracefully.
 #[derive(Debug)]
 pub struct Host {
+    operator: Actor,
     nursery: Nursery,
     running: JoinHandle<()>,
     broker: Option<Broker>,
@@ -82,17 +85,66 @@ impl Host {
         };
         let (actor, outbox) = Actor::new(identity, limits, Box::new(Idle));
         let channel = channel_from_fd(control)?;
-        let nursery = Nursery::open(&actor);
+        let (operator, nursery) = (actor.clone(), Nursery::open(&actor));
         let running = tokio::spawn(async move {
             actor.run(channel, outbox).await;
         });
-        Ok((Self { nursery, running, broker: Some(broker) }, reports))
+        Ok((Self { operator, nursery, running, broker: Some(broker) }, reports))
     }
 
     /// The scope that owns the root actors.
     pub fn nursery(&self) -> &Nursery {
         &self.nursery
     }
+
+    /// A portal to the actor of that name, wherever in the tree it is: of several, to the one that
+    /// could be called first. None if there is none, or it is being ended.
+    ///
+    /// # Errors
+    /// When no pipe to it can be made, or the broker is gone.
+    pub async fn find_actor(&self, name: &str) -> Result<Option<Portal>, Box<RemoteError>> {
+        self.operator.find_actor(name).await
+    }
+
+    /// Lets a program outside the tree call the actor that `portal` leads to: so a daemon of one
+    /// tree serves programs that belong to none, or to other trees.
+    ///
+    /// The descriptor is the program's end of a pipe. It is for one program, which calls [`join`]
+    /// with it, and is known as `name` to the tasks it starts; how it gets there is the caller's
+    /// choice: as standard input of a program that is started, say, or through a socket. It is
+    /// closed in programs that are started without being given it. It is to be joined by within 5 s:
+    /// the actor does not wait longer for the program's first word. The pipe leads to this one
+    /// actor, and gives no right but to call what it exposes. The program's tasks live as long as
+    /// its end of the pipe: however it ends, they are cancelled.
+    ///
+    /// # Errors
+    /// `ActorDied` if the actor is gone or is being ended; `IntroductionFailed` if the name breaks
+    /// the rule for names or the system refuses a pipe.
+    pub async fn invite(&self, portal: &Portal, name: &str) -> Result<OwnedFd, Box<RemoteError>> {
+        match self.operator.invite(portal, name).await? {
+            Attachment::Fd(pipe) => Ok(pipe),
+            Attachment::Memory(_) => {
+                Err(Box::new(RemoteError::new("IntroductionFailed", "not a descriptor")))
+            }
+        }
+    }
+}
+
+/// Joins a tree from outside, by a descriptor that its operator made with [`Host::invite`]: gives
+/// the portal to the actor at its other end. This program needs no host, no broker and no
+/// `greenroom` program; it is not part of the tree, so that its portal can end no actor
+/// (`PermissionDenied`). Dropping the last portal closes the pipe once its calls have ended. A
+/// descriptor that is joined by later than 5 s after it was made gives a portal whose calls end
+/// with `ActorDied`.
+///
+/// # Errors
+/// `InvalidData` or `UnexpectedEof` when the descriptor was not made by [`Host::invite`] or has been
+/// joined by before, `TimedOut` when nothing comes from it for 5 s.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub async fn join(fd: OwnedFd) -> io::Result<Portal> {
+    greenroom_runtime::join(attach(fd), std::process::id()).await
 }
 
 impl Drop for Host {

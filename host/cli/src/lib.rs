@@ -2,6 +2,39 @@
 //!
 //! Owns: putting the layers together. Must not know: the command line. Invariant: when a
 //! [`Host`] is gone, so is every actor it started.
+//!
+//! # A call, or a context?
+//!
+//! [`Portal::call`] runs one function and gives its outcome: use it whenever a question has one
+//! answer. [`Portal::open_context`] starts a task and goes on talking with it: use it when both
+//! sides have something to say while the task runs, when there is more than fits one payload, or
+//! when one task among several is to be ended alone. A call is a context without a dialog; both are
+//! cancelled when what holds them is dropped, and both may have a deadline.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use greenroom::{CallOptions, Portal, StreamOptions, payload};
+//!
+//! async fn talk(portal: &Portal) -> Result<(), Box<dyn std::error::Error>> {
+//!     let no_arguments = payload::encode(&())?.into();
+//!     let soon = CallOptions { timeout: Some(Duration::from_secs(1)), ..CallOptions::default() };
+//!     let answer = portal.call_with("math:answer", no_arguments, soon).await?;
+//!     println!("{}", payload::decode::<i64>(&answer)?);
+//!
+//!     let count = [("upto", 10)].into_iter().collect::<std::collections::BTreeMap<_, _>>();
+//!     let count = payload::encode(&count)?.into();
+//!     let (context, first) = portal.open_context("math:count", count, CallOptions::default()).await?;
+//!     println!("it started with {}", payload::decode::<String>(&first)?);
+//!     let stream = context.open_stream(StreamOptions::default())?;
+//!     while let Some(message) = stream.receive().await? {
+//!         println!("{}", payload::decode::<i64>(&message)?);
+//!     }
+//!     let sum = context.wait_for_result().await?;
+//!     println!("the sum is {}", payload::decode::<i64>(&sum)?);
+//!     Ok(())
+//! }
+//! ```
 
 mod host;
 
@@ -9,7 +42,12 @@ pub use greenroom_abi::{ActorId, RemoteError, kind, payload};
 pub use greenroom_broker::{
     Catalogue, ExecSpawner, Grant, GrantError, Report, Spawner, StartError, Stream, run_actor,
 };
-pub use greenroom_engine::{Artifact, Cache, ComponentInfo, Engine, Export, LoadError, Signature};
-pub use greenroom_runtime::{Call, Nursery, OneShot, Outcome, Portal};
+pub use greenroom_engine::{
+    Artifact, Cache, ComponentInfo, ContextSignature, Engine, Export, LoadError, Signature,
+};
+pub use greenroom_runtime::{
+    Batch, Call, CallOptions, Context, MsgStream, Nursery, OneShot, Outcome, Overrun, Portal, Restart,
+    Strategy, StreamOptions, Subscription, Supervision,
+};
 pub use greenroom_wire::control::{DirGrant, Limits, LogLevel, LogLine, SpawnSpec};
-pub use host::{Host, HostError, Setup};
+pub use host::{Host, HostError, Setup, join};

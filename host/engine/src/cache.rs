@@ -140,7 +140,8 @@ impl Cache {
     pub fn load(&self, engine: &Engine, path: &Path) -> Result<Artifact, LoadError> {
         let wasm = read_component(path)?;
         let key = key(engine, &wasm);
-        if let Some(artifact) = self.find(&key) {
+        // What this host cannot link another build of it may.
+        if let Some(artifact) = self.find(&key).filter(|artifact| artifact.info.unlinkable.is_none()) {
             return Ok(artifact);
         }
         let refused = |error: wasmtime::Error| LoadError::Compile {
@@ -249,6 +250,7 @@ fn key(engine: &Engine, wasm: &[u8]) -> String {
     }
     let mut feed = Feed(Sha256::new());
     feed.0.update(env!("CARGO_PKG_VERSION"));
+    greenroom_abi::WIT.iter().for_each(|text| feed.0.update(text));
     std::hash::Hash::hash(&engine.wasmtime.precompile_compatibility_hash(), &mut feed);
     feed.0.update(wasm);
     feed.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()

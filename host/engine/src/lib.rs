@@ -19,5 +19,5 @@ pub use cache::{Artifact, Cache, LoadError};
 pub use engine::Engine;
 pub use inspect::{ComponentInfo, Export};
 pub use modules::{LoadedComponent, ModuleError, Modules};
-pub use signature::Signature;
+pub use signature::{ContextSignature, Signature};
 pub use wasi::Grants;

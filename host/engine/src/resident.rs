@@ -18,13 +18,17 @@ use wasmtime::component::{Accessor, ComponentExportIndex, InstancePre, Resource,
 use wasmtime::{AsContextMut, Store, StoreLimitsBuilder};
 
 use crate::host::{self, Host, Payload, RemoteErrorRecord, Running};
-use crate::ticker::Ticker;
+use crate::ticker::{Ticker, Weight};
 use crate::trap;
 use crate::wasi::Grants;
 
 /// The memory an instance may grow to. Its own limit type comes with the sandbox's limits; until
 /// then this keeps one guest from eating the machine.
-const MAX_MEMORY_BYTES: usize = 256 * 1024 * 1024;
+const MAX_MEMORY_BYTES: usize = 1024 * 1024 * 1024;
+
+/// From which size on a payload makes the turn that copies it a long one: some tenths of a
+/// millisecond.
+pub(crate) const LARGE_BYTES: usize = 1024 * 1024;
 
 type Returned = (Result<Payload, RemoteErrorRecord>,);
 
@@ -51,6 +55,7 @@ pub(crate) struct Job {
 /// A handle to an instance. Dropping it gives the instance up.
 pub(crate) struct Resident {
     jobs: mpsc::UnboundedSender<Job>,
+    weight: Weight,
     _stop: oneshot::Sender<()>,
 }
 
@@ -60,12 +65,14 @@ impl Resident {
         let (jobs, queue) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
         let (ready_sender, ready) = oneshot::channel();
+        let weight = Weight::default();
+        let instance = Instance { blueprint, queue, weight: weight.clone() };
         tokio::spawn(async move {
-            let mut instance = Instance { blueprint, queue };
-            let end = instance.live(stopped, ready_sender).await;
-            instance.answer_the_rest(end).await;
+            if let Some((queue, error)) = instance.live(stopped, ready_sender).await {
+                answer_the_rest(queue, error).await;
+            }
         });
-        (Self { jobs, _stop: stop }, ready)
+        (Self { jobs, weight, _stop: stop }, ready)
     }
 
     /// Whether the instance can still be given calls.
@@ -75,101 +82,114 @@ impl Resident {
 
     /// Hands over a call; gives it back if the instance is lost.
     pub(crate) fn submit(&self, job: Job) -> Result<(), Job> {
+        if job.kwargs.len() >= LARGE_BYTES {
+            self.weight.announce();
+        }
         self.jobs.send(job).map_err(|error| error.0)
     }
 }
 
+type Queue = mpsc::UnboundedReceiver<Job>;
+
 struct Instance {
     blueprint: Arc<Blueprint>,
-    queue: mpsc::UnboundedReceiver<Job>,
+    queue: Queue,
+    weight: Weight,
 }
 
 impl Instance {
-    /// Runs until the instance is given up or traps; gives what calls in the queue end with.
+    /// Runs until the instance is given up or traps; gives the queue back, and what calls in it end
+    /// with. An instance that is given up takes the queue along: its calls end with it.
     async fn live(
-        &mut self,
+        self,
         mut stopped: oneshot::Receiver<()>,
         ready: oneshot::Sender<Result<(), RemoteError>>,
-    ) -> RemoteError {
-        let lost = RemoteError::of(&InstanceLost { module: self.blueprint.module.clone() });
+    ) -> Option<(Queue, RemoteError)> {
+        let Self { blueprint, queue, weight } = self;
         let made = tokio::select! {
             biased;
-            _ = &mut stopped => return lost,
-            made = self.instantiate() => made,
+            _ = &mut stopped => return None,
+            made = blueprint.ticker.turns(weight.clone(), instantiate(blueprint.clone(), weight.clone())) => made,
         };
-        let (mut store, functions) = match made {
+        let (store, functions) = match made {
             Ok(made) => made,
             Err(error) => {
                 let error = trap::describe(&error, None);
                 let _ = ready.send(Err(error.clone()));
-                return error;
+                return Some((queue, error));
             }
         };
         let _ = ready.send(Ok(()));
-        let queue = &mut self.queue;
-        let ticker = self.blueprint.ticker.clone();
-        let outcome = {
-            let run = store.run_concurrent(async |accessor| serve(accessor, queue, &functions).await);
-            tokio::select! {
-                biased;
-                _ = stopped => None,
-                outcome = ticker.turns(run) => Some(outcome),
-            }
+        let run = run(store, queue, functions);
+        let (mut store, mut queue, outcome) = tokio::select! {
+            biased;
+            _ = stopped => return None,
+            ended = blueprint.ticker.turns(weight, run) => ended,
         };
         queue.close();
-        match outcome {
-            None => fail_all(&mut store, None, &lost),
-            Some(Ok(Ok(()))) => {}
-            Some(Ok(Err(error)) | Err(error)) => {
-                // wasmtime leaves the trapped task as the current one.
-                let culprit = host::running(&mut store.as_context_mut()).ok().flatten();
-                let only =
-                    store.data().calls.keys().next().copied().filter(|_| store.data().calls.len() == 1);
-                let panic = store.data_mut().panic.take();
-                let described = trap::describe(&error, panic);
-                tracing::debug!(module = self.blueprint.module, error = %described, "instance lost");
-                fail_all(&mut store, culprit.or(only).map(|number| (number, described)), &lost);
-            }
+        let lost = RemoteError::of(&InstanceLost { module: blueprint.module.clone() });
+        if let Err(error) = outcome {
+            // wasmtime leaves the trapped task as the current one.
+            let culprit = host::running(&mut store.as_context_mut()).ok().flatten();
+            let only = store.data().calls.keys().next().copied().filter(|_| store.data().calls.len() == 1);
+            let panic = store.data_mut().panic.take();
+            let described = trap::describe(&error, panic);
+            tracing::debug!(module = blueprint.module, error = %described, "instance lost");
+            fail_all(&mut store, culprit.or(only).map(|number| (number, described)), &lost);
         }
-        lost
+        Some((queue, lost))
     }
+}
 
-    async fn instantiate(&self) -> wasmtime::Result<(Store<Host>, Vec<PortalFunction>)> {
-        let blueprint = &*self.blueprint;
-        let limits = StoreLimitsBuilder::new().memory_size(MAX_MEMORY_BYTES).build();
-        let data = Host {
-            table: ResourceTable::new(),
-            wasi: blueprint.grants.context()?,
-            limits,
-            calls: HashMap::default(),
-            tasks: HashMap::default(),
-            panic: None,
-        };
-        let mut store = Store::new(blueprint.pre.engine(), data);
-        store.limiter(|host| &mut host.limits);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
-        let instance = blueprint.ticker.turns(blueprint.pre.instantiate_async(&mut store)).await?;
-        let functions = blueprint
-            .functions
-            .iter()
-            .map(|index| instance.get_typed_func(&mut store, index))
-            .collect::<wasmtime::Result<_>>()?;
-        Ok((store, functions))
-    }
+async fn instantiate(
+    blueprint: Arc<Blueprint>,
+    weight: Weight,
+) -> wasmtime::Result<(Store<Host>, Vec<PortalFunction>)> {
+    let limits = StoreLimitsBuilder::new().memory_size(MAX_MEMORY_BYTES).build();
+    let data = Host {
+        table: ResourceTable::new(),
+        wasi: blueprint.grants.context()?,
+        limits,
+        calls: HashMap::default(),
+        tasks: HashMap::default(),
+        panic: None,
+        weight,
+    };
+    let mut store = Store::new(blueprint.pre.engine(), data);
+    store.limiter(|host| &mut host.limits);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_async_yield_and_update(1);
+    let instance = blueprint.pre.instantiate_async(&mut store).await?;
+    let functions = blueprint
+        .functions
+        .iter()
+        .map(|index| instance.get_typed_func(&mut store, index))
+        .collect::<wasmtime::Result<_>>()?;
+    Ok((store, functions))
+}
 
-    async fn answer_the_rest(mut self, error: RemoteError) {
-        self.queue.close();
-        while let Some(job) = self.queue.recv().await {
-            let _ = job.reply.send(Err(Box::new(error.clone())));
-        }
+/// Runs an instance until nobody can call it any more, or it traps.
+async fn run(
+    mut store: Store<Host>,
+    mut queue: Queue,
+    functions: Vec<PortalFunction>,
+) -> (Store<Host>, Queue, wasmtime::Result<()>) {
+    let served = store.run_concurrent(async |accessor| serve(accessor, &mut queue, &functions).await).await;
+    (store, queue, served.flatten())
+}
+
+/// Answers calls that no instance takes.
+async fn answer_the_rest(mut queue: Queue, error: RemoteError) {
+    queue.close();
+    while let Some(job) = queue.recv().await {
+        let _ = job.reply.send(Err(Box::new(error.clone())));
     }
 }
 
 /// Feeds calls to the guest until nobody can make any more.
 async fn serve(
     accessor: &Accessor<Host>,
-    queue: &mut mpsc::UnboundedReceiver<Job>,
+    queue: &mut Queue,
     functions: &[PortalFunction],
 ) -> wasmtime::Result<()> {
     let mut running = FuturesUnordered::new();

@@ -24,6 +24,20 @@ pub struct Signature {
     /// The first line of its documentation.
     #[serde(default)]
     pub doc: String,
+    /// What else passes, if it is to be opened as a context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<ContextSignature>,
+}
+
+/// The types of a context beside its arguments and result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContextSignature {
+    /// Of the first value.
+    pub first: String,
+    /// Of the messages to the caller.
+    pub sends: String,
+    /// Of the messages from the caller.
+    pub receives: String,
 }
 
 /// Reads the signatures of a component; lines that are not well-formed are passed over.

@@ -1,21 +1,34 @@
-//! Turns of guest code, and the thread that ends them.
+//! Turns of guest code, the thread that ends them, and the thread for the long ones.
 //!
-//! Owns: the epoch's advance, and what the actor does between two turns. Must not know: what
-//! guests do. Invariant: it ticks while guest code runs and sleeps when none has for a while, so
-//! that an idle actor wakes nobody; after a turn that was cut short, sockets and timers are
-//! looked at before the next.
+//! Owns: the epoch's advance, where a turn is taken, and what the actor does between two. Must not
+//! know: what guests do. Invariant: it ticks while guest code runs and sleeps when none has for a
+//! while, so that an idle actor wakes nobody; after a turn that was cut short, sockets and timers
+//! are looked at before the next.
+//!
+//! A turn that cannot be cut short, such as the copy of a large payload into a guest, would hold up
+//! the actor's links and its other instances. Instances that take long turns, or announce one, take
+//! them on a thread of their own until they are short again; all others never leave the actor's.
 
+use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
+use tokio::sync::oneshot;
 
 /// How long guest code may run before other tasks of the actor get a turn.
 const TICK: Duration = Duration::from_millis(10);
+
+/// From how long on a turn is a long one: others of the actor would notice.
+const LONG: Duration = Duration::from_millis(1);
+
+/// How many short turns an instance takes aside before it comes back. Going there costs two
+/// wake-ups a turn, so it waits until whatever was long is over.
+const LONG_TURNS: u32 = 8;
 
 /// How many ticks without guest code until the thread sleeps. Parking costs the next call a
 /// wake-up, so it waits out the pauses of a busy actor.
@@ -26,7 +39,11 @@ const IDLE_TICKS: u32 = 50;
 pub(crate) struct Ticker {
     state: Arc<State>,
     thread: Thread,
+    side: Arc<Mutex<Option<Side>>>,
 }
+
+/// The way to the thread for long turns.
+type Side = std::sync::mpsc::Sender<Box<dyn FnOnce() + Send>>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -44,13 +61,41 @@ impl Ticker {
         let state = Arc::new(State::default());
         let shared = state.clone();
         let handle = thread::Builder::new().name("epoch".to_owned()).spawn(move || tick(&engine, &shared))?;
-        Ok(Self { state, thread: handle.thread().clone() })
+        Ok(Self { state, thread: handle.thread().clone(), side: Arc::default() })
     }
 
     /// A future in which guest code may run, as one that takes turns with the rest of the actor.
-    pub(crate) fn turns<F: Future>(&self, inner: F) -> Turns<F> {
+    pub(crate) fn turns<T: Send + 'static>(
+        &self,
+        weight: Weight,
+        inner: impl Future<Output = T> + Send + 'static,
+    ) -> Turns<T> {
         let alarm = Arc::<Alarm>::default();
-        Turns { ticker: self.clone(), waker: alarm.clone().into(), alarm, inner: Box::pin(inner) }
+        Turns {
+            ticker: self.clone(),
+            waker: alarm.clone().into(),
+            alarm,
+            weight,
+            place: Place::Here(Box::pin(inner)),
+            aside: 0,
+        }
+    }
+
+    /// Runs something on the thread for long turns, which is started on first use. None if the
+    /// process may not have another thread.
+    fn aside(&self, turn: impl FnOnce() + Send + 'static) -> Option<()> {
+        let mut side = self.side.lock().unwrap_or_else(PoisonError::into_inner);
+        if side.is_none() {
+            let (turns, queue) = std::sync::mpsc::channel::<Box<dyn FnOnce() + Send>>();
+            let runtime = tokio::runtime::Handle::current();
+            let long = move || {
+                let _within = runtime.enter();
+                queue.into_iter().for_each(|turn| turn());
+            };
+            thread::Builder::new().name("long turns".to_owned()).spawn(long).ok()?;
+            *side = Some(turns);
+        }
+        side.as_ref()?.send(Box::new(turn)).ok()
     }
 
     /// Guest code is about to run; gives the number of ticks so far.
@@ -67,32 +112,136 @@ impl Ticker {
     }
 }
 
+/// Whether an instance is to take a long turn, as far as that can be told beforehand. Clones are of
+/// the same instance.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Weight(Arc<Weights>);
+
+#[derive(Debug, Default)]
+struct Weights {
+    announced: AtomicBool,
+    aside: AtomicBool,
+}
+
+impl Weight {
+    /// The next turn will be long.
+    pub(crate) fn announce(&self) {
+        self.0.announced.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a long turn is announced, and has not begun.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.0.announced.load(Ordering::SeqCst)
+    }
+
+    /// Whether the turn that runs now holds up nobody.
+    pub(crate) fn is_aside(&self) -> bool {
+        self.0.aside.load(Ordering::SeqCst)
+    }
+}
+
+type Inner<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// See [`Ticker::turns`].
-pub(crate) struct Turns<F> {
+pub(crate) struct Turns<T> {
     ticker: Ticker,
     waker: Waker,
     alarm: Arc<Alarm>,
-    inner: Pin<Box<F>>,
+    weight: Weight,
+    place: Place<T>,
+    /// How many turns are still to be taken aside.
+    aside: u32,
 }
 
-impl<F: Future> Future for Turns<F> {
-    type Output = F::Output;
+/// Where the guest's code is.
+enum Place<T> {
+    Here(Inner<T>),
+    /// On the thread for long turns, which gives it back with what came of the turn.
+    Aside(oneshot::Receiver<Turn<T>>),
+    Over,
+}
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = &mut *self;
-        let began = this.ticker.note();
-        this.alarm.outer.register(cx.waker());
-        this.alarm.inside.store(true, Ordering::SeqCst);
-        let polled = this.inner.as_mut().poll(&mut Context::from_waker(&this.waker));
-        this.alarm.inside.store(false, Ordering::SeqCst);
-        if polled.is_pending() && this.alarm.rang.swap(false, Ordering::SeqCst) {
-            if this.ticker.ticks() == began {
+/// A turn that was taken aside.
+struct Turn<T> {
+    inner: Inner<T>,
+    polled: Poll<T>,
+    took: Duration,
+}
+
+impl<T: Send + 'static> Turns<T> {
+    fn take_turn(&mut self, mut inner: Inner<T>, cx: &mut Context<'_>) -> Poll<T> {
+        let began = Instant::now();
+        let ticks = self.ticker.note();
+        self.alarm.inside.store(true, Ordering::SeqCst);
+        let polled = inner.as_mut().poll(&mut Context::from_waker(&self.waker));
+        self.place = Place::Here(inner);
+        if self.alarm.rang_inside() && polled.is_pending() {
+            if self.ticker.ticks() == ticks {
                 cx.waker().wake_by_ref();
             } else {
                 // A guest that burns CPU would be polled again at once, and tokio looks at its
                 // sockets and timers only every so many polls. Yielding makes it look now.
                 let _ = std::pin::pin!(tokio::task::yield_now()).poll(cx);
             }
+        }
+        if began.elapsed() >= LONG {
+            self.aside = LONG_TURNS;
+        }
+        polled
+    }
+
+    /// Has the turn taken on the other thread; gives the future back if there is none.
+    fn send_aside(&mut self, mut inner: Inner<T>) -> Option<Inner<T>> {
+        let (sender, receiver) = oneshot::channel();
+        let (waker, weight, ticker) = (self.waker.clone(), self.weight.clone(), self.ticker.clone());
+        let handed = Arc::new(Mutex::new(Some((inner, sender))));
+        let there = handed.clone();
+        let turn = move || {
+            let taken = there.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let Some((mut inner, sender)) = taken else { return };
+            let began = Instant::now();
+            ticker.note();
+            weight.0.aside.store(true, Ordering::SeqCst);
+            let polled = inner.as_mut().poll(&mut Context::from_waker(&waker));
+            weight.0.aside.store(false, Ordering::SeqCst);
+            // Whoever gave the instance up has no use for it.
+            let _ = sender.send(Turn { inner, polled, took: began.elapsed() });
+        };
+        self.alarm.inside.store(true, Ordering::SeqCst);
+        if self.ticker.aside(turn).is_some() {
+            self.place = Place::Aside(receiver);
+            return None;
+        }
+        inner = handed.lock().unwrap_or_else(PoisonError::into_inner).take()?.0;
+        Some(inner)
+    }
+}
+
+impl<T: Send + 'static> Future for Turns<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let this = &mut *self;
+        this.alarm.outer.register(cx.waker());
+        if let Place::Here(_) = this.place {
+            let Place::Here(inner) = mem::replace(&mut this.place, Place::Over) else { unreachable!() };
+            if this.weight.0.announced.swap(false, Ordering::SeqCst) {
+                this.aside = LONG_TURNS;
+            }
+            if this.aside == 0 {
+                return this.take_turn(inner, cx);
+            }
+            if let Some(inner) = this.send_aside(inner) {
+                return this.take_turn(inner, cx);
+            }
+        }
+        let Place::Aside(turn) = &mut this.place else { panic!("polled after its end") };
+        let Turn { inner, polled, took } =
+            ready!(Pin::new(turn).poll(cx)).expect("guest code does not panic in the host");
+        this.place = Place::Here(inner);
+        this.aside = if took >= LONG / 2 { LONG_TURNS } else { this.aside - 1 };
+        if this.alarm.rang_inside() && polled.is_pending() {
+            cx.waker().wake_by_ref();
         }
         polled
     }
@@ -104,6 +253,14 @@ struct Alarm {
     outer: AtomicWaker,
     inside: AtomicBool,
     rang: AtomicBool,
+}
+
+impl Alarm {
+    /// The turn is over: whether another was asked for within it.
+    fn rang_inside(&self) -> bool {
+        self.inside.store(false, Ordering::SeqCst);
+        self.rang.swap(false, Ordering::SeqCst)
+    }
 }
 
 impl Wake for Alarm {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use greenroom_abi::kind::{Exit, LimitExceeded};
 use greenroom_abi::{ActorId, RemoteError};
@@ -17,10 +18,12 @@ use greenroom_wire::control::{self, Limits, LogLine, ToActor, ToBroker};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::cancel::Cancellation;
+use crate::dialog::Dialog;
 use crate::dispatch::cancelled;
 use crate::guest::Guest;
-use crate::link::{ExitNotice, Link, Owner};
-use crate::port::Port;
+use crate::introduce::{Introductions, handed_over};
+use crate::link::{ExitNotice, Link, Owner, Queue};
+use crate::port::{Port, broker_gone};
 use crate::task::Task;
 
 /// Who an actor is, as the broker has said.
@@ -62,6 +65,7 @@ struct Shared {
     task_ended: Notify,
     peers: Mutex<HashMap<String, watch::Sender<Option<Exit>>>>,
     links: Mutex<Vec<Link>>,
+    introductions: Introductions,
 }
 
 impl std::fmt::Debug for Actor {
@@ -89,6 +93,7 @@ impl Actor {
             task_ended: Notify::new(),
             peers: Mutex::default(),
             links: Mutex::default(),
+            introductions: Introductions::default(),
         }));
         (actor, Outbox(packets))
     }
@@ -137,7 +142,7 @@ impl Actor {
         self.0.task_ended.notify_one();
     }
 
-    /// Drives a pipe to `peer`, who does or does not own this actor.
+    /// Drives a pipe to `peer`.
     ///
     /// # Errors
     /// When the pipe cannot be registered with the reactor.
@@ -151,6 +156,23 @@ impl Actor {
     ) -> io::Result<Link> {
         let pipe = Pipe::from_attachment(pipe)?;
         let link = Link::drive(self.clone(), peer, owner, pipe, role, exit);
+        self.links().push(link.clone());
+        Ok(link)
+    }
+
+    /// Drives a pipe to a peer for whom calls have waited.
+    ///
+    /// # Errors
+    /// When the pipe cannot be registered with the reactor.
+    pub(crate) fn lead(
+        &self,
+        queue: Queue,
+        peer: ActorId,
+        pipe: Attachment,
+        exit: ExitNotice,
+    ) -> io::Result<Link> {
+        let pipe = Pipe::from_attachment(pipe)?;
+        let link = queue.lead(self.clone(), peer, pipe, Role::Initiator, exit);
         self.links().push(link.clone());
         Ok(link)
     }
@@ -203,7 +225,7 @@ impl Actor {
             }
         }
         // Nobody answers any more, or says how a peer died.
-        self.0.port.shut();
+        self.0.port.shut(broker_gone());
         self.peers().clear();
         end
     }
@@ -217,11 +239,19 @@ impl Actor {
                         let exit = self.watch_peer(&child);
                         Ok((child, pipe, exit))
                     }
-                    None => Err(Box::new(RemoteError::new("BrokerGone", "the pipe to the child is missing"))),
+                    None => Err(Box::new(pipe_missing())),
                 });
                 self.0.port.spawned(request, result);
             }
             ToActor::Ended { request, result } => self.0.port.ended(request, result),
+            ToActor::Found { request, result } => {
+                let result = result.and_then(|found| self.meet(found, attachments.pop()));
+                self.0.port.found(request, result);
+            }
+            ToActor::Invited { request, result } => {
+                self.0.port.invited(request, result.and_then(|guest| handed_over(guest, attachments.pop())));
+            }
+            ToActor::Introduced { actor } => self.receive(actor, attachments.pop()),
             ToActor::Exited { actor, exit } => {
                 if let Some(peer) = self.peers().get(&actor.uuid) {
                     peer.send_replace(Some(exit));
@@ -250,8 +280,9 @@ impl Actor {
     /// The exit notice of a peer, to come or already here. Forgets what nobody asks about any more.
     pub(crate) fn watch_peer(&self, peer: &ActorId) -> ExitNotice {
         self.links().retain(|link| !link.is_closed());
+        self.introductions().tidy();
         let mut peers = self.peers();
-        peers.retain(|_, sender| sender.receiver_count() > 0 || sender.borrow().is_none());
+        peers.retain(|_, sender| sender.receiver_count() > 0);
         peers.entry(peer.uuid.clone()).or_default().subscribe()
     }
 
@@ -261,6 +292,16 @@ impl Actor {
 
     pub(crate) fn port(&self) -> &Port {
         &self.0.port
+    }
+
+    pub(crate) fn introductions(&self) -> &Introductions {
+        &self.0.introductions
+    }
+
+    /// The link over which this actor started a child, if it is still open.
+    pub(crate) fn link_to_child(&self, peer: &ActorId) -> Option<Link> {
+        let links = self.links();
+        links.iter().find(|link| link.is_ours() && link.peer() == peer && !link.is_closed()).cloned()
     }
 
     pub(crate) fn guest(&self) -> &dyn Guest {
@@ -275,18 +316,22 @@ impl Actor {
     ///
     /// # Errors
     /// `LimitExceeded` or `ContextCancelled`.
-    pub(crate) fn begin_task(&self, function: String, caller: ActorId) -> Result<Task, RemoteError> {
+    pub(crate) fn begin_task(
+        &self,
+        dialog: Arc<Dialog>,
+        deadline: Option<Duration>,
+    ) -> Result<Task, RemoteError> {
         let mut tasks = self.tasks();
         // Under the lock: whoever cancels the actor finds the task, or this finds the canceller.
         if let Some(by) = self.canceller() {
-            return Err(cancelled(&function, by));
+            return Err(cancelled(dialog.function(), by));
         }
         let limit = self.limits().tasks;
         if tasks.len() >= limit {
             return Err(RemoteError::of(&LimitExceeded { limit: "tasks".to_owned(), value: limit as u64 }));
         }
         let id = self.0.next_task.fetch_add(1, Ordering::Relaxed);
-        let task = Task::new(id, function, caller, self.clone());
+        let task = Task::new(id, self.clone(), dialog, deadline);
         tasks.insert(id, task.clone());
         Ok(task)
     }
@@ -315,6 +360,11 @@ impl Actor {
     }
 }
 
+/// What it comes to when a broker's message lacks its attachment.
+pub(crate) fn pipe_missing() -> RemoteError {
+    RemoteError::new("BrokerGone", "the broker's message lacks the pipe")
+}
+
 /// What tests count to see that nothing is left.
 #[cfg(test)]
 impl Actor {
@@ -333,6 +383,6 @@ impl Actor {
 
     /// How much is remembered of peers, links and requests, whether still of use or not.
     pub(crate) fn memory(&self) -> usize {
-        self.peers().len() + self.links().len() + self.0.port.open_requests()
+        self.peers().len() + self.links().len() + self.0.introductions.len() + self.0.port.open_requests()
     }
 }

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -13,24 +14,32 @@ use greenroom_abi::{FunctionName, RemoteError};
 use greenroom_wire::{ContextId, Outcome};
 
 use crate::actor::Actor;
+use crate::dialog::Dialog;
 use crate::guest::FunctionId;
 use crate::link::Link;
 use crate::namespace;
 use crate::task::Task;
 
+/// A call as it arrives.
+pub(crate) struct Incoming {
+    pub(crate) context: ContextId,
+    pub(crate) function: String,
+    pub(crate) kwargs: Bytes,
+    /// How much time its caller had left.
+    pub(crate) deadline: Option<Duration>,
+    /// Whether its caller opened a context.
+    pub(crate) linked: bool,
+}
+
 impl Actor {
     /// Starts the task of an incoming call; it reports to `link` when it ends. A call that
     /// cannot become a task is answered at once.
-    pub(crate) fn dispatch(
-        &self,
-        link: &Link,
-        context: ContextId,
-        function: String,
-        kwargs: Bytes,
-    ) -> Option<Task> {
+    pub(crate) fn dispatch(&self, link: &Link, call: Incoming) -> Option<Task> {
+        let Incoming { context, function, kwargs, deadline, linked } = call;
         let entry = self.admit(link, &function, &kwargs);
         let begun = entry.and_then(|entry| {
-            let task = self.begin_task(function, link.peer().clone());
+            let dialog = Dialog::called(link.clone(), &function, linked, context);
+            let task = self.begin_task(dialog, deadline);
             task.map(|task| (entry, task)).map_err(|error| Err(Box::new(error)))
         });
         match begun {
@@ -67,7 +76,7 @@ impl Actor {
 
     async fn run_task(&self, function: FunctionId, task: &Task, kwargs: Bytes) -> Outcome {
         let stubborn = async {
-            let by = task.cancelled().await;
+            let by = task.cancelled_or_late().await;
             tokio::time::sleep(self.limits().grace).await;
             by
         };
@@ -83,6 +92,8 @@ impl Actor {
                 Err(Box::new(cancelled(task.function(), &by)))
             }
         };
+        task.dialog().end(None);
+        let outcome = outcome.map_err(|error| task.judge_late(error));
         task.conclude(outcome).await.map_err(|error| Box::new(error.relayed_by(self.id())))
     }
 }

@@ -6,24 +6,38 @@
 
 mod actor;
 mod cancel;
+mod context;
+mod dialog;
 mod dispatch;
+mod driver;
 mod guest;
+mod inlet;
+mod introduce;
+mod join;
 mod link;
 mod namespace;
 mod nursery;
 mod port;
 mod portal;
+mod slot;
+mod spent;
+mod stream;
+mod supervision;
 mod task;
 #[cfg(test)]
 mod tests;
+mod waiters;
 
 pub use actor::{Actor, End, Identity, Outbox};
+pub use context::{Call, CallOptions, Context};
 pub use guest::{FunctionId, Guest, Idle};
-pub use link::Call;
+pub use join::join;
 pub use nursery::{Nursery, OneShot};
 pub use port::broker_gone;
 pub use portal::Portal;
+pub use stream::{Batch, MsgStream, StreamOptions, Subscription};
+pub use supervision::{Restart, Strategy, Supervision};
 pub use task::Task;
 
 /// What a call or a task ends with: a payload, or the error that took its place.
-pub use greenroom_wire::Outcome;
+pub use greenroom_wire::{Outcome, Overrun};

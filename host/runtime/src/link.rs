@@ -1,54 +1,38 @@
-//! One pipe to one peer: drives the session, carries calls out and tasks in.
+//! A handle to the link with one peer.
 //!
-//! Owns: reading, writing, the timer, and which call or task belongs to which context. Must
-//! not know: what functions do. Invariant: each call made through a link ends once, also when
-//! the pipe breaks in the middle of it.
-//!
-//! ```text
-//!   Running ──end of file, broken pipe, violation──► Dying ──exit notice or timeout──► Closed
-//!      └────────────────────goodbye flushed──────────────────────────────────────────────►┘
-//! ```
+//! Owns: who the peer is, and what one may ask of the driver. Must not know: sessions, bytes.
+//! Invariant: what is asked of a link that is gone ends at once.
 
-use std::collections::HashMap;
-use std::future::{Future, poll_fn};
-use std::io;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
-use greenroom_abi::kind::{ActorDied, Exit, PeerMisbehaved};
+use bytes::Bytes;
+use greenroom_abi::kind::{ActorDied, Exit, LimitExceeded};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::Pipe;
-use greenroom_wire::{Config, ContextId, Event, Outcome, Role, Session};
-use tokio::io::{AsyncReadExt, AsyncWrite};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Sleep, timeout_at};
+use greenroom_wire::{Config, ContextId, Credit, Outcome, Overrun, Role};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::actor::Actor;
-use crate::task::Task;
-
-/// How much is read before what was read is handled. One socket buffer's worth.
-const READ_BYTES: usize = 64 * 1024;
-
-/// How much is encoded before it is written.
-const WRITE_BYTES: usize = 64 * 1024;
-
-/// What one poll may read, in turns, so that one busy link does not starve the others.
-const TURNS: usize = 16;
+use crate::context::{Call, CallOptions, Context};
+use crate::dialog::Dialog;
+use crate::driver::Driver;
+use crate::slot::{Slot, WeakSlot};
 
 /// How the peer's process ended, once the broker has said so.
 pub(crate) type ExitNotice = watch::Receiver<Option<Exit>>;
 
-/// Whether the peer at the other end started this actor.
+/// Which of the two at the ends of a link started the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// The peer owns this actor.
     Peer,
     /// This actor owns the peer.
     Us,
+    /// They were introduced to each other: neither may change the other's state.
+    Neither,
 }
 
 /// A handle to a link; clones are the same link.
@@ -57,31 +41,114 @@ pub(crate) struct Link(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    peer: ActorId,
+    us: ActorId,
+    /// Who was at the other end when the link was made.
+    first: Far,
+    /// Who came to it since, where a successor was awaited.
+    successor: OnceLock<Far>,
     owner: Owner,
+    /// The slot that leads here, where that follows restarts.
+    slot: OnceLock<WeakSlot>,
     commands: mpsc::UnboundedSender<Command>,
-    next_call: AtomicU64,
-    exit: ExitNotice,
+    driven: AtomicBool,
+    /// How many calls were made before it was driven.
+    waiting: AtomicUsize,
     end_expected: AtomicBool,
+    /// Whether the peer gets a successor.
+    superseded: AtomicBool,
+    cancel_bound: Duration,
+}
+
+/// Who is at the other end, and how word of their exit comes.
+#[derive(Clone, Debug)]
+struct Far {
+    peer: ActorId,
+    exit: ExitNotice,
+}
+
+/// What is asked of a link whose peer is still to come. Dropping it ends the calls that wait.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    link: Link,
+    commands: mpsc::UnboundedReceiver<Command>,
+}
+
+impl Queue {
+    /// The link to put calls into.
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Leads to a peer that has come.
+    pub(crate) fn lead(self, actor: Actor, peer: ActorId, pipe: Pipe, role: Role, exit: ExitNotice) -> Link {
+        let _ = self.link.0.successor.set(Far { peer, exit });
+        self.drive(actor, pipe, role)
+    }
+
+    fn drive(self, actor: Actor, pipe: Pipe, role: Role) -> Link {
+        let Self { link, commands } = self;
+        link.0.driven.store(true, Ordering::Relaxed);
+        tokio::spawn(Driver::new(actor, link.clone(), pipe, role, commands).run());
+        link
+    }
+}
+
+/// A context that is to be started. Dropped before it was, it ends: its peer is gone.
+#[derive(Debug)]
+pub(crate) struct Starting(Option<Arc<Dialog>>);
+
+impl Starting {
+    /// What is to be started, and its arguments; none if it has ended meanwhile.
+    pub(crate) fn take(mut self) -> Option<(Arc<Dialog>, Bytes)> {
+        let dialog = self.0.take()?;
+        let kwargs = dialog.depart()?;
+        Some((dialog, kwargs))
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(dialog) = self.0.take() {
+            dialog.give_up(|| dialog.link().obituary());
+        }
+    }
 }
 
 /// What the handles ask of the driver.
 #[derive(Debug)]
-enum Command {
+pub(crate) enum Command {
     Start {
-        call: u64,
-        function: String,
-        kwargs: Bytes,
-        reply: oneshot::Sender<Outcome>,
-        begun: oneshot::Sender<()>,
+        dialog: Starting,
+        deadline: Option<Instant>,
     },
     Cancel {
-        call: u64,
+        dialog: Arc<Dialog>,
+    },
+    Started {
+        context: ContextId,
+        value: Bytes,
+    },
+    Send {
+        context: ContextId,
+        message: Bytes,
+    },
+    /// To be told once little of what was sent waits for the peer to read.
+    Settle {
+        context: ContextId,
+    },
+    Stop {
+        context: ContextId,
+    },
+    Grant {
+        context: ContextId,
+        credit: Credit,
+        overrun: Overrun,
     },
     Finish {
         context: ContextId,
         outcome: Outcome,
     },
+    Retire,
     Close,
 }
 
@@ -95,35 +162,67 @@ impl Link {
         role: Role,
         exit: ExitNotice,
     ) -> Self {
+        Self::queue(&actor, Far { peer, exit }, owner).drive(actor, pipe, role)
+    }
+
+    /// A link to whoever comes after this one's peer. The cancellations that the peer's end brings
+    /// are then told as what they are to their callers: its death.
+    pub(crate) fn follow(&self) -> Queue {
+        self.0.superseded.store(true, Ordering::Relaxed);
+        let Shared { us, owner, cancel_bound, .. } = &*self.0;
+        Self::waiting(us.clone(), self.far().clone(), *owner, *cancel_bound)
+    }
+
+    fn queue(actor: &Actor, first: Far, owner: Owner) -> Queue {
+        // A task that will not end loses its instance after the grace; then the peer answers.
+        let cancel_bound = actor.limits().grace + actor.limits().ask;
+        Self::waiting(actor.id().clone(), first, owner, cancel_bound)
+    }
+
+    fn waiting(us: ActorId, first: Far, owner: Owner, cancel_bound: Duration) -> Queue {
         let (sender, commands) = mpsc::unbounded_channel();
         let link = Self(Arc::new(Shared {
-            peer,
+            us,
+            first,
+            successor: OnceLock::new(),
             owner,
+            slot: OnceLock::new(),
             commands: sender,
-            next_call: AtomicU64::new(0),
-            exit,
+            driven: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
             end_expected: AtomicBool::new(false),
+            superseded: AtomicBool::new(false),
+            cancel_bound,
         }));
-        let config = Config { start_timeout: actor.limits().start, ..Config::default() };
-        let driver = Driver {
-            session: Session::new(role, config, now()),
-            pipe,
-            commands,
-            input: BytesMut::new(),
-            output: BytesMut::new(),
-            calls: HashMap::new(),
-            contexts: HashMap::new(),
-            tasks: HashMap::new(),
-            timer: Box::pin(tokio::time::sleep_until(now().into())),
-            actor,
-            link: link.clone(),
-        };
-        tokio::spawn(driver.run());
-        link
+        Queue { link, commands }
+    }
+
+    fn far(&self) -> &Far {
+        self.0.successor.get().unwrap_or(&self.0.first)
     }
 
     pub(crate) fn peer(&self) -> &ActorId {
-        &self.0.peer
+        &self.far().peer
+    }
+
+    /// Notes that portals by that slot lead here.
+    pub(crate) fn led_by(&self, slot: WeakSlot) {
+        let _ = self.0.slot.set(slot);
+    }
+
+    /// The slot for a portal to the peer: it follows restarts where others do.
+    pub(crate) fn slot(&self) -> Slot {
+        self.0.slot.get().and_then(WeakSlot::upgrade).unwrap_or_else(|| Slot::fixed(self.clone()))
+    }
+
+    /// Whether the peer is ended here to be started again.
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.0.superseded.load(Ordering::Relaxed)
+    }
+
+    /// The actor at this end.
+    pub(crate) fn us(&self) -> &ActorId {
+        &self.0.us
     }
 
     /// Whether the peer owns this actor.
@@ -131,27 +230,88 @@ impl Link {
         self.0.owner == Owner::Peer
     }
 
+    /// Whether this actor owns the peer.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.0.owner == Owner::Us
+    }
+
+    /// How long a cancelled task may take to end before nobody waits for it any more.
+    pub(crate) fn cancel_bound(&self) -> Duration {
+        self.0.cancel_bound
+    }
+
     /// Starts a call; it is under way before the first poll.
-    pub(crate) fn call(&self, function: &str, kwargs: Bytes) -> Call {
-        let call = self.0.next_call.fetch_add(1, Ordering::Relaxed);
-        let (reply, outcome) = oneshot::channel();
-        let (begun_sender, begun) = oneshot::channel();
-        let command =
-            Command::Start { call, function: function.to_owned(), kwargs, reply, begun: begun_sender };
-        // A closed link drops the command and with it `reply`: the call then ends as `ActorDied`.
-        let _ = self.0.commands.send(command);
-        Call { link: self.clone(), call, outcome: Some(outcome), begun: Some(begun) }
+    pub(crate) fn call(&self, function: &str, kwargs: Bytes, options: CallOptions<'_>) -> Call {
+        Call::new(self.start(Dialog::calling(self.clone(), function, false, kwargs), options))
+    }
+
+    /// Starts a context; it is under way before the first poll, which waits for its first value.
+    pub(crate) fn open_context(
+        &self,
+        function: &str,
+        kwargs: Bytes,
+        options: CallOptions<'_>,
+    ) -> impl Future<Output = Result<(Context, Bytes), Box<RemoteError>>> + use<> {
+        let dialog = self.start(Dialog::calling(self.clone(), function, true, kwargs), options);
+        if let Some(task) = options.within {
+            task.link(&dialog);
+        }
+        Context::open(dialog)
+    }
+
+    fn start(&self, dialog: Arc<Dialog>, options: CallOptions<'_>) -> Arc<Dialog> {
+        let deadline = options.deadline();
+        if !self.0.driven.load(Ordering::Relaxed) && !self.admits(&dialog, deadline) {
+            return dialog;
+        }
+        // Refused by a link that is gone, the command is dropped, and ends what it was to start.
+        let _ = self.command(Command::Start { dialog: Starting(Some(dialog.clone())), deadline });
+        dialog
+    }
+
+    /// Does for what waits for a peer to come what no session does yet: keeps its number, and the
+    /// time.
+    fn admits(&self, dialog: &Arc<Dialog>, deadline: Option<Instant>) -> bool {
+        let limit = Config::default().max_contexts;
+        // One that has been given up counts as well: it still stands in the queue.
+        if self.0.waiting.fetch_add(1, Ordering::Relaxed) >= limit {
+            dialog.give_up(|| {
+                RemoteError::of(&LimitExceeded { limit: "max_contexts".to_owned(), value: limit as u64 })
+            });
+            return false;
+        }
+        if let Some(until) = deadline {
+            let waiting = Arc::downgrade(dialog);
+            tokio::spawn(async move {
+                let begun = Instant::now();
+                tokio::time::sleep_until(until).await;
+                if let Some(dialog) = waiting.upgrade() {
+                    dialog.give_up(|| dialog.too_late(until - begun));
+                }
+            });
+        }
+        true
+    }
+
+    /// Asks the driver; gives the command back if there is none any more.
+    pub(crate) fn command(&self, command: Command) -> Result<(), Command> {
+        self.0.commands.send(command).map_err(|refused| refused.0)
     }
 
     /// Answers an incoming call.
     pub(crate) fn finish(&self, context: ContextId, outcome: Outcome) {
         // On a dead link nobody waits for the answer.
-        let _ = self.0.commands.send(Command::Finish { context, outcome });
+        let _ = self.command(Command::Finish { context, outcome });
+    }
+
+    /// Says goodbye once no context is open: nobody will start one any more.
+    pub(crate) fn retire(&self) {
+        let _ = self.command(Command::Retire);
     }
 
     /// Says goodbye once everything is written.
     pub(crate) fn close(&self) {
-        let _ = self.0.commands.send(Command::Close);
+        let _ = self.command(Command::Close);
     }
 
     /// Waits for the end of the link.
@@ -163,16 +323,18 @@ impl Link {
         self.0.commands.is_closed()
     }
 
-    /// Waits for the peer's exit notice.
-    pub(crate) async fn exited(&self) -> Exit {
-        let mut exit = self.0.exit.clone();
-        let notice = exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone());
-        notice.unwrap_or(Exit::Unknown)
+    /// Waits for the exit notice of whoever is the peer now.
+    pub(crate) fn exited(&self) -> impl Future<Output = Exit> + Send + use<> {
+        let mut exit = self.far().exit.clone();
+        async move {
+            let notice = exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone());
+            notice.unwrap_or(Exit::Unknown)
+        }
     }
 
     /// Whether the peer's exit notice has come.
     pub(crate) fn has_exited(&self) -> bool {
-        self.0.exit.borrow().is_some()
+        self.far().exit.borrow().is_some()
     }
 
     /// Notes that this actor is having the peer ended: its death is then no surprise.
@@ -186,269 +348,8 @@ impl Link {
 
     /// What a call to a dead peer ends with.
     pub(crate) fn obituary(&self) -> RemoteError {
-        let exit = self.0.exit.borrow().clone().unwrap_or(Exit::Unknown);
-        RemoteError::of(&ActorDied { actor: self.0.peer.clone(), exit })
+        let Far { peer, exit } = self.far();
+        let exit = exit.borrow().clone().unwrap_or(Exit::Unknown);
+        RemoteError::of(&ActorDied { actor: peer.clone(), exit })
     }
-}
-
-/// A call under way. Dropping it cancels the remote task.
-#[derive(Debug)]
-pub struct Call {
-    link: Link,
-    call: u64,
-    outcome: Option<oneshot::Receiver<Outcome>>,
-    begun: Option<oneshot::Receiver<()>>,
-}
-
-impl Call {
-    /// Waits until the peer has acknowledged the task or ended it.
-    pub(crate) async fn begun(&mut self) {
-        if let Some(begun) = self.begun.take() {
-            let _ = begun.await;
-        }
-    }
-}
-
-impl Future for Call {
-    type Output = Outcome;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let Some(outcome) = &mut self.outcome else {
-            return Poll::Ready(Err(Box::new(self.link.obituary())));
-        };
-        let ended = ready!(Pin::new(outcome).poll(cx));
-        self.outcome = None;
-        Poll::Ready(ended.unwrap_or_else(|_| Err(Box::new(self.link.obituary()))))
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        if self.outcome.is_some() {
-            let _ = self.link.0.commands.send(Command::Cancel { call: self.call });
-        }
-    }
-}
-
-/// A call that waits for its end.
-struct Waiting {
-    call: u64,
-    reply: oneshot::Sender<Outcome>,
-    begun: Option<oneshot::Sender<()>>,
-}
-
-/// The one task that touches the pipe and the session.
-struct Driver {
-    session: Session,
-    pipe: Pipe,
-    commands: mpsc::UnboundedReceiver<Command>,
-    input: BytesMut,
-    output: BytesMut,
-    calls: HashMap<ContextId, Waiting>,
-    contexts: HashMap<u64, ContextId>,
-    tasks: HashMap<ContextId, Task>,
-    timer: Pin<Box<Sleep>>,
-    actor: Actor,
-    link: Link,
-}
-
-/// Why the pipe is of no more use.
-enum Broken {
-    /// The peer closed it, or the kernel did.
-    Ended,
-    /// The peer reads no more, but what it wrote before it closed is still to be read.
-    Unwritable,
-    /// What came through it breaks the protocol.
-    Violated(String),
-    /// Both sides have said goodbye.
-    Parted,
-}
-
-impl Driver {
-    async fn run(mut self) {
-        let broken = poll_fn(|cx| self.poll(cx)).await;
-        let until = tokio::time::Instant::now() + self.actor.limits().obituary;
-        if let Broken::Unwritable = broken {
-            let _ = timeout_at(until, poll_fn(|cx| self.poll_rest(cx))).await;
-        }
-        let error = match broken {
-            Broken::Violated(violation) => {
-                tracing::error!(peer = %self.link.peer(), violation, "the peer broke the protocol");
-                RemoteError::of(&PeerMisbehaved { violation })
-            }
-            // Only a call that is still open is worth the wait for how the peer died.
-            Broken::Ended | Broken::Unwritable | Broken::Parted => {
-                if !self.calls.is_empty() {
-                    let _ = timeout_at(until, self.link.exited()).await;
-                }
-                self.link.obituary()
-            }
-        };
-        self.commands.close();
-        self.session.handle_disconnect(&error);
-        self.handle_events();
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
-        for _ in 0..TURNS {
-            let mut progress = false;
-            while let Poll::Ready(Some(command)) = self.commands.poll_recv(cx) {
-                self.handle_command(command);
-                progress = true;
-            }
-            match self.poll_input(cx) {
-                Ok(read) => progress |= read,
-                Err(broken) => {
-                    // The session's last frame says why; a peer that cannot take it now never will.
-                    if let Broken::Violated(_) = broken {
-                        let _ = self.poll_output(cx);
-                    }
-                    return Poll::Ready(broken);
-                }
-            }
-            self.poll_timer(cx);
-            progress |= self.handle_events();
-            match self.poll_output(cx) {
-                Ok(wrote) => progress |= wrote,
-                Err(broken) => return Poll::Ready(broken),
-            }
-            if self.session.is_closed() && self.output.is_empty() && !self.session.has_output() {
-                return Poll::Ready(Broken::Parted);
-            }
-            if !progress {
-                return Poll::Pending;
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Reads until the end of file.
-    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            match self.poll_input(cx) {
-                Ok(true) => {
-                    self.handle_events();
-                }
-                Ok(false) => return Poll::Pending,
-                Err(_) => return Poll::Ready(()),
-            }
-        }
-    }
-
-    fn handle_command(&mut self, command: Command) {
-        match command {
-            Command::Start { call, function, kwargs, reply, begun } => {
-                match self.session.start(&function, kwargs, None, now()) {
-                    Ok(context) => {
-                        self.contexts.insert(call, context);
-                        self.calls.insert(context, Waiting { call, reply, begun: Some(begun) });
-                    }
-                    // One that is closing has a dying peer, which the dropped `reply` says.
-                    Err(refused) => {
-                        if let Some(limit) = refused.limit() {
-                            let _ = reply.send(Err(Box::new(RemoteError::of(&limit))));
-                        }
-                    }
-                }
-            }
-            Command::Cancel { call } => {
-                if let Some(context) = self.contexts.get(&call) {
-                    self.session.cancel(*context, self.actor.id());
-                }
-            }
-            Command::Finish { context, outcome } => {
-                self.tasks.remove(&context);
-                self.session.finish(context, outcome);
-            }
-            Command::Close => self.session.goodbye("the actor is leaving"),
-        }
-    }
-
-    /// Reads what is there, up to one buffer; says whether anything was.
-    fn poll_input(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
-        self.input.reserve(READ_BYTES);
-        match pin!(self.pipe.read_buf(&mut self.input)).poll(cx) {
-            Poll::Pending => Ok(false),
-            Poll::Ready(Err(_) | Ok(0)) => Err(Broken::Ended),
-            Poll::Ready(Ok(_)) => match self.session.handle_input(&mut self.input, now()) {
-                Ok(()) => Ok(true),
-                Err(violation) => Err(Broken::Violated(violation.to_string())),
-            },
-        }
-    }
-
-    fn poll_timer(&mut self, cx: &mut Context<'_>) {
-        while let Some(deadline) = self.session.poll_timeout() {
-            // A timer that fires early costs one look; resetting it for every call costs more.
-            if self.timer.is_elapsed() || self.timer.deadline().into_std() > deadline {
-                self.timer.as_mut().reset(deadline.into());
-            }
-            if self.timer.as_mut().poll(cx).is_pending() {
-                return;
-            }
-            self.session.handle_timeout(now());
-        }
-    }
-
-    fn poll_output(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
-        let mut wrote = false;
-        loop {
-            if self.output.len() < WRITE_BYTES {
-                self.session.poll_transmit(&mut self.output, WRITE_BYTES);
-            }
-            if self.output.is_empty() {
-                return Ok(wrote);
-            }
-            match Pin::new(&mut self.pipe).poll_write(cx, &self.output) {
-                Poll::Pending => return Ok(wrote),
-                Poll::Ready(Ok(count)) if count > 0 => {
-                    self.output.advance(count);
-                    wrote = true;
-                }
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Poll::Ready(_) => return Err(Broken::Unwritable),
-            }
-        }
-    }
-
-    /// Handles what the session has to say; says whether it said anything.
-    fn handle_events(&mut self) -> bool {
-        let mut handled = false;
-        while let Some(event) = self.session.poll_event() {
-            handled = true;
-            match event {
-                Event::Start { context, function, kwargs, .. } => {
-                    if let Some(task) = self.actor.dispatch(&self.link, context, function, kwargs) {
-                        self.tasks.insert(context, task);
-                    }
-                }
-                Event::Cancel { context, by } => {
-                    if let Some(task) = self.tasks.get(&context) {
-                        task.cancel(by.as_ref().unwrap_or(self.link.peer()));
-                    }
-                }
-                Event::Acknowledged { context } => {
-                    if let Some(begun) = self.calls.get_mut(&context).and_then(|call| call.begun.take()) {
-                        let _ = begun.send(());
-                    }
-                }
-                Event::Ended { context, outcome } => {
-                    if let Some(waiting) = self.calls.remove(&context) {
-                        self.contexts.remove(&waiting.call);
-                        // Whoever dropped the call has no use for its outcome.
-                        let _ = waiting.reply.send(outcome);
-                    }
-                }
-                Event::Opened | Event::Pong { .. } | Event::Closed { .. } => {}
-            }
-        }
-        debug_assert_eq!(self.calls.len(), self.contexts.len(), "every call has its context");
-        handled
-    }
-}
-
-/// The runtime's clock, which tests may stop.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

@@ -12,20 +12,30 @@
 //! A failing nursery cancels its children; a one-shot that is still being started, or is asked
 //! for now, runs to its first suspension before its cancellation reaches it, so that a failure
 //! of its own is counted and not lost. A closed one starts nothing.
+//!
+//! A supervised nursery fails only when its children fail too often, and then takes no more of
+//! any kind; until then its coordinator starts them again.
 
+mod child;
+mod coordinator;
+mod run;
+
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use greenroom_abi::RemoteError;
-use greenroom_abi::kind::{ActorDied, ContextCancelled, Exit, NurseryClosed, SpawnFailed};
+use greenroom_abi::kind::NurseryClosed;
 use greenroom_wire::control::SpawnSpec;
-use greenroom_wire::{Outcome, Role};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::actor::Actor;
-use crate::link::{Link, Owner};
 use crate::portal::Portal;
+use crate::supervision::{ChildId, Restart, Supervision};
 use crate::task::gather;
+use coordinator::Report;
 
 /// A handle to a nursery; clones are the same nursery.
 #[derive(Clone, Debug)]
@@ -36,14 +46,18 @@ struct Inner {
     actor: Actor,
     state: Mutex<State>,
     status: watch::Sender<Status>,
+    /// Where a supervised nursery's coordinator hears of its children.
+    coordinator: Option<mpsc::UnboundedSender<Report>>,
 }
 
 /// In one place, so that nothing is started in the moment in which the nursery closes.
 #[derive(Clone, Copy, Debug)]
 struct Status {
     phase: Phase,
-    /// How many children are not yet gone.
+    /// How many children are not yet gone for good.
     alive: usize,
+    /// How many there have been.
+    admitted: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,14 +84,32 @@ pub struct OneShot {
 
 type Started = Result<Portal, Box<RemoteError>>;
 
+/// A child that is being started. Dropping it cancels the child.
+struct Starting {
+    started: oneshot::Receiver<Started>,
+    /// Told once the portal is in the hands of whoever asked for the child.
+    accept: oneshot::Sender<()>,
+}
+
+fn closed() -> Box<RemoteError> {
+    Box::new(RemoteError::of(&NurseryClosed {}))
+}
+
 impl Nursery {
     /// Opens a nursery in an actor. It is closed by [`Nursery::close`], not by being dropped.
     pub fn open(actor: &Actor) -> Self {
-        Self(Arc::new(Inner {
-            actor: actor.clone(),
-            state: Mutex::default(),
-            status: watch::Sender::new(Status { phase: Phase::Open, alive: 0 }),
-        }))
+        Self::new(actor, None)
+    }
+
+    /// As [`Nursery::open`], for one that starts its children again when they end. It must be
+    /// called where tasks can be spawned.
+    pub fn open_supervised(actor: &Actor, supervision: Supervision) -> Self {
+        Self::new(actor, Some(coordinator::begin(supervision)))
+    }
+
+    fn new(actor: &Actor, coordinator: Option<mpsc::UnboundedSender<Report>>) -> Self {
+        let status = watch::Sender::new(Status { phase: Phase::Open, alive: 0, admitted: 0 });
+        Self(Arc::new(Inner { actor: actor.clone(), state: Mutex::default(), status, coordinator }))
     }
 
     /// Starts an actor: a daemon, or a one-shot if it is given a main task. Resolves once it
@@ -86,26 +118,62 @@ impl Nursery {
     /// # Errors
     /// `SpawnFailed`, `PermissionDenied`, `LimitExceeded`, or `NurseryClosed`.
     pub async fn start(&self, spec: SpawnSpec, main: Option<OneShot>) -> Started {
-        let closed = || Err(Box::new(RemoteError::of(&NurseryClosed {})));
-        let admitted = self.0.status.send_if_modified(|status| {
-            let admitted = status.phase == Phase::Open || (status.phase == Phase::Failing && main.is_some());
-            status.alive += usize::from(admitted);
-            admitted
-        });
-        if !admitted {
-            return closed();
-        }
-        let (sender, started) = oneshot::channel();
-        let (accept, accepted) = oneshot::channel();
-        let nursery = self.clone();
-        tokio::spawn(async move {
-            nursery.raise(spec, main, sender, accepted).await;
-            nursery.0.status.send_modify(|status| status.alive -= 1);
-        });
-        let started = started.await.unwrap_or_else(|_| closed());
+        self.start_with(spec, main, None).await
+    }
+
+    /// As [`Nursery::start`], and says whether a supervised nursery starts it again when it ends;
+    /// if nothing is said, a daemon is permanent and a one-shot transient.
+    ///
+    /// # Errors
+    /// As [`Nursery::start`].
+    pub async fn start_with(
+        &self,
+        spec: SpawnSpec,
+        main: Option<OneShot>,
+        restart: Option<Restart>,
+    ) -> Started {
+        let Starting { started, accept } = self.begin(spec, main, restart).ok_or_else(closed)?;
+        let started = started.await.unwrap_or_else(|_| Err(closed()));
         // A portal that was sent but never taken from the channel has no holder either.
         let _ = accept.send(());
         started
+    }
+
+    /// Starts `count` daemons at once, named after their number: `name.worker_0` and so on. Resolves
+    /// once all can be called. Dropping the future cancels them.
+    ///
+    /// # Errors
+    /// That of the first that cannot be started. The others are then cancelled, and those that were
+    /// up are gone.
+    pub async fn open_actor_cluster(
+        &self,
+        name: &str,
+        spec: SpawnSpec,
+        count: usize,
+    ) -> Result<Vec<Portal>, Box<RemoteError>> {
+        let (mut starts, mut accepts) = (FuturesUnordered::new(), Vec::new());
+        for number in 0..count {
+            let spec = SpawnSpec { name: format!("{name}.worker_{number}"), ..spec.clone() };
+            let Starting { started, accept } = self.begin(spec, None, None).ok_or_else(closed)?;
+            starts.push(async move { (number, started.await.unwrap_or_else(|_| Err(closed()))) });
+            accepts.push(accept);
+        }
+        let mut workers = BTreeMap::new();
+        while let Some((number, started)) = starts.next().await {
+            match started {
+                Ok(portal) => _ = workers.insert(number, portal),
+                Err(error) => {
+                    // Whoever is not accepted is ended.
+                    drop((starts, accepts));
+                    join_all(workers.values().map(Portal::closed)).await;
+                    return Err(error);
+                }
+            }
+        }
+        for accept in accepts {
+            let _ = accept.send(());
+        }
+        Ok(workers.into_values().collect())
     }
 
     /// Waits until every child has ended.
@@ -149,6 +217,45 @@ impl Nursery {
     pub(crate) fn is_spent(&self) -> bool {
         let (state, status) = (self.state(), *self.0.status.borrow());
         status.phase == Phase::Closed && status.alive == 0 && (state.raised || state.errors.is_empty())
+    }
+
+    /// Begins to start a child, unless it is too late for that.
+    fn begin(&self, spec: SpawnSpec, main: Option<OneShot>, restart: Option<Restart>) -> Option<Starting> {
+        let id = self.admit(main.is_some())?;
+        let (sender, started) = oneshot::channel();
+        let (accept, accepted) = oneshot::channel();
+        let order = child::Order { spec, main, sender, accepted };
+        let nursery = self.clone();
+        tokio::spawn(async move {
+            match &nursery.0.coordinator {
+                None => {
+                    nursery.raise(order).await;
+                    nursery.one_less();
+                }
+                Some(reports) => nursery.raise_supervised(id, order, restart, reports).await,
+            }
+        });
+        Some(Starting { started, accept })
+    }
+
+    /// Takes one more child, unless it is too late for that.
+    fn admit(&self, one_shot: bool) -> Option<ChildId> {
+        let mut number = None;
+        self.0.status.send_if_modified(|status| {
+            let late = one_shot && self.0.coordinator.is_none() && status.phase == Phase::Failing;
+            let admitted = status.phase == Phase::Open || late;
+            if admitted {
+                number = Some(ChildId(status.admitted));
+                status.admitted += 1;
+                status.alive += 1;
+            }
+            admitted
+        });
+        number
+    }
+
+    fn one_less(&self) {
+        self.0.status.send_modify(|status| status.alive -= 1);
     }
 
     fn verdict(&self) -> Result<(), Box<RemoteError>> {
@@ -195,137 +302,5 @@ impl Nursery {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The whole life of one child.
-    async fn raise(
-        &self,
-        spec: SpawnSpec,
-        main: Option<OneShot>,
-        sender: oneshot::Sender<Started>,
-        accepted: oneshot::Receiver<()>,
-    ) {
-        let name = spec.name.clone();
-        let link = match self.bring_up(spec, main.is_some()).await {
-            Ok(link) => link,
-            Err(error) => {
-                // A child that was to do a task and could not has failed, like one that did badly.
-                if main.is_some() && self.phase() < Phase::Closed {
-                    self.fail((*error).clone());
-                }
-                let _ = sender.send(Err(error));
-                return;
-            }
-        };
-        tracing::debug!(child = name, "started");
-        match main {
-            None => {
-                let portal = Portal::new(self.0.actor.clone(), link.clone(), None);
-                let _ = sender.send(Ok(portal));
-                self.watch_daemon(&link, accepted).await;
-            }
-            Some(main) => {
-                let (result, receiver) = watch::channel(None);
-                let portal = Portal::new(self.0.actor.clone(), link.clone(), Some(receiver));
-                let call = link.call(&main.function, main.kwargs);
-                let _ = sender.send(Ok(portal));
-                self.watch_one_shot(&link, call, result, accepted).await;
-            }
-        }
-        // A dead child's pipe ends by itself, behind what the child still had to say.
-        if !link.has_exited() {
-            link.close();
-        }
-    }
-
-    /// Has the broker start the child, unless the nursery ends first.
-    async fn bring_up(&self, spec: SpawnSpec, one_shot: bool) -> Result<Link, Box<RemoteError>> {
-        let name = spec.name.clone();
-        let actor = &self.0.actor;
-        let (request, mut answer) = actor.port().spawn(spec);
-        let give_up = self.reached(if one_shot { Phase::Closed } else { Phase::Failing });
-        let spawned = tokio::select! {
-            spawned = &mut answer => spawned,
-            () = give_up => {
-                actor.port().abandon(request);
-                answer.await
-            }
-        };
-        let (child, pipe, exit) = spawned.unwrap_or_else(|_| Err(Box::new(crate::port::broker_gone())))?;
-        match actor.link(child.clone(), pipe, exit, Role::Initiator, Owner::Us) {
-            Ok(link) => Ok(link),
-            Err(error) => {
-                // Nobody could ever call it.
-                let _ = actor.cancel_peer(&child).await;
-                let reason = format!("cannot use the pipe to it: {error}");
-                let failed = SpawnFailed { name, reason, exit: None, stderr: Vec::new() };
-                Err(Box::new(RemoteError::of(&failed)))
-            }
-        }
-    }
-
-    /// Waits for a daemon's end, which is a failure unless it was asked for.
-    async fn watch_daemon(&self, link: &Link, accepted: oneshot::Receiver<()>) {
-        tokio::select! {
-            biased;
-            exit = link.exited() => {
-                if exit != Exit::Code(0) && !link.end_expected() {
-                    self.fail(RemoteError::of(&ActorDied { actor: link.peer().clone(), exit }));
-                }
-            }
-            () = self.reached(Phase::Failing) => self.end(link).await,
-            Err(_) = accepted => self.end(link).await,
-        }
-    }
-
-    /// Waits for a one-shot's outcome, then ends its actor.
-    async fn watch_one_shot(
-        &self,
-        link: &Link,
-        mut call: crate::link::Call,
-        result: watch::Sender<Option<Outcome>>,
-        accepted: oneshot::Receiver<()>,
-    ) {
-        let settled = tokio::select! {
-            biased;
-            outcome = &mut call => Some(outcome),
-            () = self.reached(Phase::Failing) => None,
-            Err(_) = accepted => None,
-        };
-        let outcome = match settled {
-            Some(outcome) => outcome,
-            None => {
-                if self.phase() == Phase::Failing {
-                    tokio::select! {
-                        () = call.begun() => {}
-                        () = self.reached(Phase::Closed) => {}
-                    }
-                }
-                let (outcome, ()) = tokio::join!(call, self.end(link));
-                outcome
-            }
-        };
-        if let Err(error) = &outcome
-            && !self.absorbs(error, link)
-        {
-            self.fail((**error).clone());
-        }
-        result.send_replace(Some(outcome));
-        self.end(link).await;
-    }
-
-    /// Whether an error is only what a child ends with because this actor ended it.
-    fn absorbs(&self, error: &RemoteError, link: &Link) -> bool {
-        let ours = error.canceller.as_ref() == Some(self.0.actor.id());
-        (error.is::<ContextCancelled>() && ours) || (error.is::<ActorDied>() && link.end_expected())
-    }
-
-    async fn end(&self, link: &Link) {
-        link.expect_end();
-        if !link.has_exited()
-            && let Err(error) = self.0.actor.cancel_peer(link.peer()).await
-        {
-            tracing::debug!(%error, child = %link.peer(), "cannot be cancelled");
-        }
     }
 }

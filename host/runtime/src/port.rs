@@ -14,6 +14,7 @@ use greenroom_wire::control::{self, RequestId, SpawnSpec, ToBroker};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::link::ExitNotice;
+use crate::portal::Portal;
 
 /// What the broker gives for a spawn: who the child is, the pipe to it, word of its exit.
 pub(crate) type Spawned = Result<(ActorId, Attachment, ExitNotice), Box<RemoteError>>;
@@ -21,19 +22,36 @@ pub(crate) type Spawned = Result<(ActorId, Attachment, ExitNotice), Box<RemoteEr
 /// What the broker gives for a cancel.
 pub(crate) type Ended = Result<(), Box<RemoteError>>;
 
+/// What the broker gives for a name: the portal to the actor that has it, if there is one.
+pub(crate) type Found = Result<Option<Portal>, Box<RemoteError>>;
+
+/// What the broker gives for an invitation: the pipe of the program that is invited, if the
+/// actor it may call is there.
+pub(crate) type Invited = Result<Option<Attachment>, Box<RemoteError>>;
+
 /// A question the broker has not answered yet.
 #[derive(Debug)]
 enum Pending {
     Spawn(oneshot::Sender<Spawned>),
     Cancel(oneshot::Sender<Ended>),
+    Find(oneshot::Sender<Found>),
+    Invite(oneshot::Sender<Invited>),
+}
+
+/// The way to the broker.
+#[derive(Debug)]
+enum Line {
+    /// It is there, and has not answered these yet.
+    Open(HashMap<RequestId, Pending>),
+    /// Nobody will answer, for this reason.
+    Shut(RemoteError),
 }
 
 /// Asks the broker.
 #[derive(Debug)]
 pub(crate) struct Port {
     outgoing: mpsc::UnboundedSender<Packet>,
-    /// None once the broker is gone.
-    pending: Mutex<Option<HashMap<RequestId, Pending>>>,
+    line: Mutex<Line>,
     next: AtomicU64,
 }
 
@@ -41,7 +59,8 @@ impl Port {
     /// A port, and the packets that must be sent for it.
     pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Packet>) {
         let (outgoing, packets) = mpsc::unbounded_channel();
-        (Self { outgoing, pending: Mutex::new(Some(HashMap::new())), next: AtomicU64::new(1) }, packets)
+        let line = Mutex::new(Line::Open(HashMap::new()));
+        (Self { outgoing, line, next: AtomicU64::new(1) }, packets)
     }
 
     /// Says something that has no answer. After the broker's death nobody hears it.
@@ -72,15 +91,31 @@ impl Port {
     /// # Errors
     /// `PermissionDenied` for whoever does not own it.
     pub(crate) async fn cancel_actor(&self, actor: &ActorId) -> Ended {
-        let (sender, receiver) = oneshot::channel();
-        let request = self.register(Pending::Cancel(sender));
-        self.tell(&ToBroker::CancelActor { request, actor: actor.uuid.clone() });
-        receiver.await.unwrap_or_else(|_| Err(Box::new(broker_gone())))
+        let actor = actor.uuid.clone();
+        self.ask(Pending::Cancel, |request| ToBroker::CancelActor { request, actor }).await
     }
 
-    /// Ends all requests, those to come as well: nobody will answer.
-    pub(crate) fn shut(&self) {
-        self.lock().take();
+    /// Looks for an actor of the tree.
+    ///
+    /// # Errors
+    /// When the broker cannot make a pipe, or is gone.
+    pub(crate) async fn find_actor(&self, name: &str) -> Found {
+        let name = name.to_owned();
+        self.ask(Pending::Find, |request| ToBroker::Find { request, name }).await
+    }
+
+    /// Has an actor let a program outside the tree call it.
+    ///
+    /// # Errors
+    /// `PermissionDenied` for whoever is not the operator.
+    pub(crate) async fn invite(&self, actor: &ActorId, name: &str) -> Invited {
+        let (actor, name) = (actor.uuid.clone(), name.to_owned());
+        self.ask(Pending::Invite, |request| ToBroker::Invite { request, actor, name }).await
+    }
+
+    /// Ends all requests, those to come as well: nobody will answer, for the reason given.
+    pub(crate) fn shut(&self, reason: RemoteError) {
+        *self.lock() = Line::Shut(reason);
     }
 
     /// Hands the answer to a spawn to whoever asked.
@@ -97,9 +132,49 @@ impl Port {
         }
     }
 
+    /// Hands the answer to a find to whoever asked. A portal that nobody waits for is dropped.
+    pub(crate) fn found(&self, request: RequestId, result: Found) {
+        if let Some(Pending::Find(sender)) = self.take(request) {
+            let _ = sender.send(result);
+        }
+    }
+
+    /// Hands the answer to an invitation to whoever asked.
+    pub(crate) fn invited(&self, request: RequestId, result: Invited) {
+        if let Some(Pending::Invite(sender)) = self.take(request) {
+            let _ = sender.send(result);
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn open_requests(&self) -> usize {
-        self.lock().as_ref().map_or(0, HashMap::len)
+        match &*self.lock() {
+            Line::Open(pending) => pending.len(),
+            Line::Shut(_) => 0,
+        }
+    }
+
+    /// Asks, and waits for the answer.
+    async fn ask<T>(
+        &self,
+        pending: impl FnOnce(oneshot::Sender<Result<T, Box<RemoteError>>>) -> Pending,
+        question: impl FnOnce(RequestId) -> ToBroker,
+    ) -> Result<T, Box<RemoteError>> {
+        let (sender, answer) = oneshot::channel();
+        let request = self.register(pending(sender));
+        if let Err(error) = self.post(&question(request)) {
+            self.take(request);
+            return Err(Box::new(error));
+        }
+        answer.await.unwrap_or_else(|_| Err(Box::new(self.silence())))
+    }
+
+    /// Why a question has no answer.
+    fn silence(&self) -> RemoteError {
+        match &*self.lock() {
+            Line::Open(_) => broker_gone(),
+            Line::Shut(reason) => reason.clone(),
+        }
     }
 
     fn post(&self, message: &ToBroker) -> Result<(), RemoteError> {
@@ -115,18 +190,21 @@ impl Port {
 
     fn register(&self, pending: Pending) -> RequestId {
         let request = self.next.fetch_add(1, Ordering::Relaxed);
-        if let Some(all) = &mut *self.lock() {
+        if let Line::Open(all) = &mut *self.lock() {
             all.insert(request, pending);
         }
         request
     }
 
     fn take(&self, request: RequestId) -> Option<Pending> {
-        self.lock().as_mut()?.remove(&request)
+        match &mut *self.lock() {
+            Line::Open(all) => all.remove(&request),
+            Line::Shut(_) => None,
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<HashMap<RequestId, Pending>>> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,17 +1,25 @@
 //! One running invocation of an exported function.
 //!
-//! Owns: the task's identity, its cancellation and the nurseries it opened. Must not know: how
-//! the guest runs it. Invariant: the nurseries of a task are gone before its outcome leaves.
+//! Owns: the task's identity, its cancellation, its deadline, and the nurseries and contexts it
+//! opened. Must not know: how the guest runs it. Invariant: those are gone before its outcome
+//! leaves.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
-use greenroom_abi::kind::NurseryError;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use greenroom_abi::kind::{ContextCancelled, NurseryError};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_wire::Outcome;
+use tokio::time::Instant;
 
 use crate::actor::Actor;
 use crate::cancel::Cancellation;
+use crate::dialog::Dialog;
 use crate::nursery::Nursery;
+use crate::stream::{MsgStream, StreamOptions};
+use crate::supervision::Supervision;
 
 /// A handle to a running task; clones are the same task.
 #[derive(Clone, Debug)]
@@ -20,18 +28,33 @@ pub struct Task(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     id: u64,
-    function: String,
-    caller: ActorId,
     actor: Actor,
+    dialog: Arc<Dialog>,
+    deadline: Option<Deadline>,
     cancellation: Cancellation,
     /// None once the task has concluded.
-    nurseries: Mutex<Option<Vec<Nursery>>>,
+    owned: Mutex<Option<Owned>>,
+}
+
+/// What ends with the task.
+#[derive(Debug, Default)]
+struct Owned {
+    nurseries: Vec<Nursery>,
+    /// The contexts it opened. Whoever holds one decides how long it lives beside the task.
+    contexts: Vec<Weak<Dialog>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    given: Duration,
+    until: Instant,
 }
 
 impl Task {
-    pub(crate) fn new(id: u64, function: String, caller: ActorId, actor: Actor) -> Self {
-        let (cancellation, nurseries) = (Cancellation::default(), Mutex::new(Some(Vec::new())));
-        Self(Arc::new(Inner { id, function, caller, actor, cancellation, nurseries }))
+    pub(crate) fn new(id: u64, actor: Actor, dialog: Arc<Dialog>, deadline: Option<Duration>) -> Self {
+        let until = |given| Instant::now().checked_add(given).map(|until| Deadline { given, until });
+        let (cancellation, owned) = (Cancellation::default(), Mutex::new(Some(Owned::default())));
+        Self(Arc::new(Inner { id, actor, dialog, deadline: deadline.and_then(until), cancellation, owned }))
     }
 
     /// Its number, unique in its actor.
@@ -41,12 +64,42 @@ impl Task {
 
     /// The function as it was called.
     pub fn function(&self) -> &str {
-        &self.0.function
+        self.0.dialog.function()
     }
 
     /// Who called it.
     pub fn caller(&self) -> &ActorId {
-        &self.0.caller
+        self.0.dialog.link().peer()
+    }
+
+    /// When it must have ended, if its caller said so.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.0.deadline.map(|deadline| deadline.until)
+    }
+
+    /// How long that is from now.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.deadline().map(|until| until.saturating_duration_since(Instant::now()))
+    }
+
+    pub(crate) fn dialog(&self) -> &Dialog {
+        &self.0.dialog
+    }
+
+    /// Gives the caller its first value; once, and only in a context.
+    ///
+    /// # Errors
+    /// `ContextProtocol` otherwise; `LimitExceeded` if it is too large.
+    pub fn started(&self, value: Bytes) -> Result<(), Box<RemoteError>> {
+        self.0.dialog.started(value)
+    }
+
+    /// Opens this side's end of the stream; once, after `started`.
+    ///
+    /// # Errors
+    /// `ContextProtocol` otherwise.
+    pub fn open_stream(&self, options: StreamOptions) -> Result<MsgStream, Box<RemoteError>> {
+        MsgStream::open(self.0.dialog.clone(), options)
     }
 
     /// The actor it runs in.
@@ -69,29 +122,86 @@ impl Task {
         self.0.cancellation.wait().await.clone()
     }
 
+    /// Waits until the task is cancelled; past its deadline it cancels itself, for its caller.
+    pub(crate) async fn cancelled_or_late(&self) -> ActorId {
+        let late = async {
+            match self.deadline() {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            by = self.cancelled() => by,
+            () = late => {
+                self.cancel(self.caller());
+                self.cancelled().await
+            }
+        }
+    }
+
+    /// A cancellation past the deadline is the deadline's.
+    pub(crate) fn judge_late(&self, error: Box<RemoteError>) -> Box<RemoteError> {
+        match self.0.deadline {
+            Some(Deadline { given, until }) if until <= Instant::now() && error.is::<ContextCancelled>() => {
+                Box::new(self.0.dialog.too_late(given))
+            }
+            _ => error,
+        }
+    }
+
     /// Opens a nursery that lives at most as long as the task; after its end, a closed one.
     pub fn open_nursery(&self) -> Nursery {
-        let nursery = Nursery::open(self.actor());
-        let mut nurseries = self.0.nurseries.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *nurseries {
-            Some(nurseries) => {
-                nurseries.retain(|nursery| !nursery.is_spent());
-                nurseries.push(nursery.clone());
+        self.adopt(Nursery::open(self.actor()))
+    }
+
+    /// As [`Task::open_nursery`], for a nursery that starts its children again.
+    pub fn open_supervised_nursery(&self, supervision: Supervision) -> Nursery {
+        self.adopt(Nursery::open_supervised(self.actor(), supervision))
+    }
+
+    fn adopt(&self, nursery: Nursery) -> Nursery {
+        match &mut *self.owned() {
+            Some(owned) => {
+                owned.nurseries.retain(|nursery| !nursery.is_spent());
+                owned.nurseries.push(nursery.clone());
             }
             None => nursery.abandon(),
         }
         nursery
     }
 
-    /// Ends the task's nurseries and gives what it comes to: its own outcome, joined with the
-    /// failures of children that nobody was told of.
+    /// Ties a context to the task: it ends before the task's outcome leaves.
+    pub(crate) fn link(&self, dialog: &Arc<Dialog>) {
+        match &mut *self.owned() {
+            Some(owned) => {
+                owned.contexts.retain(|context| context.strong_count() > 0);
+                owned.contexts.push(Arc::downgrade(dialog));
+            }
+            None => dialog.cancel(),
+        }
+    }
+
+    fn owned(&self) -> MutexGuard<'_, Option<Owned>> {
+        self.0.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the task's contexts and nurseries and gives what it comes to: its own outcome, joined
+    /// with the failures of children that nobody was told of.
     pub(crate) async fn conclude(&self, outcome: Outcome) -> Outcome {
-        let nurseries = self.0.nurseries.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let nurseries = nurseries.unwrap_or_default();
+        let Owned { nurseries, contexts } = self.owned().take().unwrap_or_default();
+        let contexts: Vec<_> = contexts.iter().filter_map(Weak::upgrade).collect();
+        contexts.iter().for_each(Dialog::cancel);
+        let ended = join_all(contexts.iter().map(|dialog| dialog.outcome()));
+        // A peer that does not answer is not waited for longer than its task's grace.
+        let ended = tokio::time::timeout(self.actor().limits().grace, ended);
         if nurseries.is_empty() {
+            if !contexts.is_empty() {
+                let _ = ended.await;
+            }
             return outcome;
         }
-        futures_util::future::join_all(nurseries.iter().map(Nursery::close)).await;
+        let _ = tokio::join!(ended, join_all(nurseries.iter().map(Nursery::close)));
         let mut errors: Vec<RemoteError> = nurseries.iter().flat_map(Nursery::take_unraised).collect();
         match outcome {
             Ok(value) if errors.is_empty() => Ok(value),

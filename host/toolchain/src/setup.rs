@@ -117,7 +117,9 @@ impl Installer<'_> {
                 return writeln!(self.log, "this system has no packages {}", PACKAGES.join(" "));
             }
         }
-        if !self.run(&install)? && !fresh {
+        let installed = self.run(&install)?;
+        // Old lists may name packages that are gone, or too old to help.
+        if !fresh && (!installed || packages_would_help(&self.machine.detect())) {
             self.run(&update)?;
             self.run(&install)?;
         }

@@ -10,6 +10,14 @@ use bytes::{Bytes, BytesMut};
 use crate::id::ContextId;
 use crate::violation::PeerMisbehaved;
 
+/// From which size on a payload that still grows is given `ROOM`. Room is not memory before it is
+/// written to, and a block of that size can be made larger in place, where smaller ones would be
+/// copied, which holds up everybody.
+const GROWING: usize = 2 << 20;
+
+/// See [`GROWING`].
+const ROOM: usize = 64 << 20;
+
 /// How much the unfinished payloads of one session may hold, and do.
 #[derive(Debug)]
 pub(crate) struct Allowance {
@@ -34,11 +42,21 @@ impl Allowance {
     }
 }
 
+/// Checks a part by itself: one without content would cost its sender nothing.
+pub(crate) fn check_part(context: ContextId, chunk: &[u8]) -> Result<(), PeerMisbehaved> {
+    if chunk.is_empty() { Err(PeerMisbehaved::EmptyChunk(context)) } else { Ok(()) }
+}
+
 /// The parts of one payload so far; empty until the first chunk.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly(BytesMut);
 
 impl Assembly {
+    /// Whether no part has arrived.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds a part that is not the last.
     pub(crate) fn push(
         &mut self,
@@ -46,14 +64,15 @@ impl Assembly {
         chunk: &[u8],
         allowance: &mut Allowance,
     ) -> Result<(), PeerMisbehaved> {
-        if chunk.is_empty() {
-            return Err(PeerMisbehaved::EmptyChunk(context));
-        }
+        check_part(context, chunk)?;
         self.check(context, chunk.len(), allowance)?;
         if chunk.len() > allowance.max_buffered - allowance.buffered {
             return Err(PeerMisbehaved::TooMuchBuffered(allowance.max_buffered));
         }
         allowance.buffered += chunk.len();
+        if (GROWING..ROOM).contains(&self.0.len()) && chunk.len() > self.0.capacity() - self.0.len() {
+            self.0.reserve(ROOM - self.0.len());
+        }
         self.0.extend_from_slice(chunk);
         Ok(())
     }

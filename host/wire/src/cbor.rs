@@ -72,6 +72,10 @@ impl Writer<'_> {
         self.head(UINT, value);
     }
 
+    pub(crate) fn null(&mut self) {
+        self.0.put_u8(NULL);
+    }
+
     pub(crate) fn text(&mut self, text: &str) {
         self.head(TEXT, text.len() as u64);
         self.0.put_slice(text.as_bytes());
@@ -162,6 +166,14 @@ impl<'a> Reader<'a> {
     /// Passes over one item of any type.
     pub(crate) fn skip(&mut self) -> Result<(), HeaderError> {
         self.skip_at(0)
+    }
+
+    /// Passes over one item of any type; true if it was this number.
+    pub(crate) fn skip_number(&mut self, number: u64) -> Result<bool, HeaderError> {
+        let start = self.at;
+        self.skip()?;
+        let found = Self { frame: self.frame, at: start }.head();
+        Ok(found == Ok((UINT, number)))
     }
 
     /// Checks that the frame ends here.

@@ -44,6 +44,23 @@ pub enum ToBroker {
         /// Whom to end, by uuid.
         actor: String,
     },
+    /// Look for an actor of the tree. Answered by [`ToActor::Found`].
+    Find {
+        /// Echoed in the answer.
+        request: RequestId,
+        /// The name it was started under.
+        name: String,
+    },
+    /// Let a program outside the tree call an actor. Answered by [`ToActor::Invited`]. For the
+    /// operator only: it alone has ways to other programs.
+    Invite {
+        /// Echoed in the answer.
+        request: RequestId,
+        /// Whom the program may call, by uuid.
+        actor: String,
+        /// What the program is to be called in the tree.
+        name: String,
+    },
     /// A line for the log.
     Log(LogLine),
     /// How far a long job has come.
@@ -76,6 +93,26 @@ pub enum ToActor {
         request: RequestId,
         /// Whether the actor was ended.
         result: Result<(), Box<RemoteError>>,
+    },
+    /// The answer to [`ToBroker::Find`]. Attached if there is one: the pipe to it.
+    Found {
+        /// Which request this answers.
+        request: RequestId,
+        /// The actor of that name, if there is one, or why nobody can tell.
+        result: Result<Option<ActorId>, Box<RemoteError>>,
+    },
+    /// The answer to [`ToBroker::Invite`]. Attached if there is one: the program's end of the
+    /// pipe, with a [`Preamble`](crate::Preamble) waiting in it.
+    Invited {
+        /// Which request this answers.
+        request: RequestId,
+        /// Who the program is in the tree; none if the actor is gone or is being ended.
+        result: Result<Option<ActorId>, Box<RemoteError>>,
+    },
+    /// Somebody has been given a way to this actor, and may call it. Attached: the pipe.
+    Introduced {
+        /// Who.
+        actor: ActorId,
     },
     /// An actor that this one has a pipe to has exited.
     Exited {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use greenroom_abi::kind::LimitExceeded;
 use greenroom_abi::{ActorId, RemoteError};
 
+use crate::flow::{Credit, Overrun};
 use crate::id::ContextId;
 use crate::violation::Violation;
 
@@ -32,6 +33,8 @@ pub enum Event {
         kwargs: Bytes,
         /// How much time the caller had left when it started the context.
         deadline: Option<Duration>,
+        /// Whether the caller awaits a first value and a stream.
+        dialog: bool,
     },
     /// The task of an incoming context is to stop; its end is still to be told with `finish`.
     /// Comes at most once for each context.
@@ -47,7 +50,37 @@ pub enum Event {
         /// The context.
         context: ContextId,
     },
-    /// A context that was started here has ended.
+    /// The callee of a dialog that was started here gave its first value. Comes at most once, and
+    /// says what `Acknowledged` would.
+    Started {
+        /// The context.
+        context: ContextId,
+        /// The value's payload, not yet checked.
+        value: Bytes,
+    },
+    /// One message of the peer's stream, in the order they were sent.
+    Message {
+        /// The context.
+        context: ContextId,
+        /// The message's payload, not yet checked.
+        payload: Bytes,
+    },
+    /// The peer lets this side send so much more. The first one says that its stream is open.
+    Credit {
+        /// The context.
+        context: ContextId,
+        /// How much more.
+        credit: Credit,
+        /// What is to be done while there is none.
+        overrun: Overrun,
+    },
+    /// The peer's stream has ended: no message follows. Comes at most once, and not for a stream
+    /// that the callee's error has torn: that one ends with its context.
+    Stopped {
+        /// The context.
+        context: ContextId,
+    },
+    /// A context that was started here has ended. No event of it follows.
     Ended {
         /// The context.
         context: ContextId,
@@ -85,7 +118,7 @@ pub enum CloseReason {
     HandshakeTimeout,
 }
 
-/// Why a context cannot be started. Nothing was sent.
+/// Why a context cannot be started, or a message not be sent. Nothing was sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
@@ -95,8 +128,8 @@ pub enum Refused {
         /// The limit.
         limit: usize,
     },
-    /// The arguments are too large.
-    #[error("arguments of {size} bytes, where {limit} are allowed")]
+    /// The payload is too large.
+    #[error("a payload of {size} bytes, where {limit} are allowed")]
     PayloadTooLarge {
         /// Their size.
         size: usize,

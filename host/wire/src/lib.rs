@@ -15,10 +15,12 @@ mod config;
 pub mod control;
 mod dialog;
 mod event;
+mod flow;
 mod frame;
 mod id;
 mod message;
 mod outbox;
+mod preamble;
 mod session;
 mod timer;
 mod violation;
@@ -28,7 +30,9 @@ pub use config::{
     CHUNK, Config, MAX_HANDSHAKE_FRAME, MAX_PENDING_PONGS, MAX_REASON, MAX_TEXT, MIN_MAX_FRAME,
 };
 pub use event::{CloseReason, Event, Outcome, Refused};
+pub use flow::{Balance, Credit, Overrun};
 pub use id::{ContextId, Role};
 pub use message::{Message, VERSION};
-pub use session::Session;
+pub use preamble::{MAX_PREAMBLE, Preamble};
+pub use session::{Session, StartOptions};
 pub use violation::{ApiMisuse, PeerMisbehaved, Violation};

@@ -7,6 +7,7 @@
 use bytes::BytesMut;
 
 use crate::cbor::{HeaderError, Reader, Writer};
+use crate::flow::{Credit, Overrun};
 use crate::frame;
 use crate::id::ContextId;
 use crate::violation::PeerMisbehaved;
@@ -14,8 +15,13 @@ use crate::violation::PeerMisbehaved;
 /// The version of the protocol that this crate speaks.
 pub const VERSION: u64 = 1;
 
-/// The message numbers. All fit in one byte of CBOR. 10 to 13 are reserved for `Started`,
-/// `Yield`, `Credit` and `Stop`, and unknown until then.
+/// What an optional field holds that says yes.
+const YES: u64 = 1;
+
+/// What a sender without credit does, by its number in a `Credit`.
+const OVERRUNS: [Overrun; 3] = [Overrun::Wait, Overrun::Error, Overrun::DropOldest];
+
+/// The message numbers. All fit in one byte of CBOR.
 mod number {
     pub(super) const HELLO: u64 = 0;
     pub(super) const WELCOME: u64 = 1;
@@ -24,6 +30,10 @@ mod number {
     pub(super) const GOODBYE: u64 = 4;
     pub(super) const START: u64 = 8;
     pub(super) const START_ACK: u64 = 9;
+    pub(super) const STARTED: u64 = 10;
+    pub(super) const YIELD: u64 = 11;
+    pub(super) const CREDIT: u64 = 12;
+    pub(super) const STOP: u64 = 13;
     pub(super) const CANCEL: u64 = 14;
     pub(super) const RETURN: u64 = 15;
     pub(super) const ERROR: u64 = 16;
@@ -72,10 +82,40 @@ pub enum Message<'a> {
         kwargs: &'a [u8],
         /// How many microseconds the caller has left.
         deadline_us: Option<u64>,
+        /// Whether the context is a dialog, with a first value and a stream each way.
+        dialog: bool,
     },
     /// Says that a start has arrived and its end will take a while.
     StartAck {
         /// The started context.
+        context: ContextId,
+    },
+    /// Gives the first value of a dialog's callee.
+    Started {
+        /// The context.
+        context: ContextId,
+        /// The value, or its last part.
+        payload: &'a [u8],
+    },
+    /// One message of the sender's stream.
+    Yield {
+        /// The context.
+        context: ContextId,
+        /// The message, or its last part.
+        payload: &'a [u8],
+    },
+    /// Lets the other side send so much more.
+    Credit {
+        /// The context.
+        context: ContextId,
+        /// How much.
+        credit: Credit,
+        /// What the other side does while it has none.
+        overrun: Overrun,
+    },
+    /// Ends the sender's stream.
+    Stop {
+        /// The context.
         context: ContextId,
     },
     /// Asks the callee to stop.
@@ -99,7 +139,7 @@ pub enum Message<'a> {
         /// An encoded remote error, or its last part.
         payload: &'a [u8],
     },
-    /// A part of a payload that a later `Start`, `Return` or `Error` completes.
+    /// A part of a payload that a later message completes.
     More {
         /// The context.
         context: ContextId,
@@ -143,6 +183,10 @@ impl<'a> Message<'a> {
             Self::Goodbye { .. } => number::GOODBYE,
             Self::Start { .. } => number::START,
             Self::StartAck { .. } => number::START_ACK,
+            Self::Started { .. } => number::STARTED,
+            Self::Yield { .. } => number::YIELD,
+            Self::Credit { .. } => number::CREDIT,
+            Self::Stop { .. } => number::STOP,
             Self::Cancel { .. } => number::CANCEL,
             Self::Return { .. } => number::RETURN,
             Self::Error { .. } => number::ERROR,
@@ -170,15 +214,30 @@ impl<'a> Message<'a> {
                 begin(0, 1);
                 w.text(reason);
             }
-            Self::Start { context, function, kwargs, deadline_us } => {
-                begin(context.get(), 2 + usize::from(deadline_us.is_some()));
+            Self::Start { context, function, kwargs, deadline_us, dialog } => {
+                let optional = if dialog { 2 } else { usize::from(deadline_us.is_some()) };
+                begin(context.get(), 2 + optional);
                 w.text(function);
                 w.payload(kwargs);
-                if let Some(deadline_us) = deadline_us {
-                    w.uint(deadline_us);
+                match deadline_us {
+                    Some(deadline_us) => w.uint(deadline_us),
+                    None if dialog => w.null(),
+                    None => {}
+                }
+                if dialog {
+                    w.uint(YES);
                 }
             }
-            Self::StartAck { context } => begin(context.get(), 0),
+            Self::StartAck { context } | Self::Stop { context } => begin(context.get(), 0),
+            Self::Credit { context, credit, overrun } => {
+                let overrun = OVERRUNS.iter().position(|known| *known == overrun).unwrap_or_default();
+                begin(context.get(), 2 + usize::from(overrun > 0));
+                w.uint(credit.messages);
+                w.uint(credit.bytes);
+                if overrun > 0 {
+                    w.uint(overrun as u64);
+                }
+            }
             Self::Cancel { context, by } => {
                 begin(context.get(), usize::from(by.is_some()));
                 if let Some((name, uuid)) = by {
@@ -187,7 +246,10 @@ impl<'a> Message<'a> {
                     w.text(uuid);
                 }
             }
-            Self::Return { context, payload } | Self::Error { context, payload } => {
+            Self::Started { context, payload }
+            | Self::Yield { context, payload }
+            | Self::Return { context, payload }
+            | Self::Error { context, payload } => {
                 begin(context.get(), 1);
                 w.payload(payload);
             }
@@ -207,6 +269,10 @@ impl<'a> Message<'a> {
             number::GOODBYE => Self::Goodbye { reason: fields.text()? },
             number::START
             | number::START_ACK
+            | number::STARTED
+            | number::YIELD
+            | number::CREDIT
+            | number::STOP
             | number::CANCEL
             | number::RETURN
             | number::ERROR
@@ -222,8 +288,17 @@ impl<'a> Message<'a> {
                 function: fields.text()?,
                 kwargs: fields.payload()?,
                 deadline_us: fields.optional(Fields::uint)?,
+                dialog: fields.yes()?,
             },
             number::START_ACK => Self::StartAck { context },
+            number::STARTED => Self::Started { context, payload: fields.payload()? },
+            number::YIELD => Self::Yield { context, payload: fields.payload()? },
+            number::CREDIT => Self::Credit {
+                context,
+                credit: Credit { messages: fields.uint()?, bytes: fields.uint()? },
+                overrun: fields.optional(Fields::overrun)?.unwrap_or_default(),
+            },
+            number::STOP => Self::Stop { context },
             number::CANCEL => Self::Cancel { context, by: fields.optional(Fields::actor)? },
             number::RETURN => Self::Return { context, payload: fields.payload()? },
             number::ERROR => Self::Error { context, payload: fields.payload()? },
@@ -272,6 +347,22 @@ impl<'a> Fields<'a> {
         let actor = (self.reader.text()?, self.reader.text()?);
         (0..more).try_for_each(|_| self.reader.skip())?;
         Ok(actor)
+    }
+
+    /// One that this version does not know is the one that loses nothing.
+    fn overrun(&mut self) -> Result<Overrun, HeaderError> {
+        let number = usize::try_from(self.uint()?).unwrap_or(usize::MAX);
+        Ok(OVERRUNS.get(number).copied().unwrap_or_default())
+    }
+
+    /// Whether the next field is the number that says yes. Whatever else is there, or nothing,
+    /// says no.
+    fn yes(&mut self) -> Result<bool, HeaderError> {
+        if self.left == 0 {
+            return Ok(false);
+        }
+        self.left -= 1;
+        self.reader.skip_number(YES)
     }
 
     /// A field that may be null or, with all after it, missing.

@@ -1,9 +1,9 @@
-//! Timers that all run equally long, so that they expire in the order they were set.
+//! Timers: many that all run equally long, and those that each context sets for itself.
 //!
-//! Owns: a queue of contexts with the time each is due. Must not know: the clock, or what is
-//! due. Invariant: the queue is sorted, as long as `now` never goes back.
+//! Owns: contexts with the time each is due. Must not know: the clock, or what is due. Invariant:
+//! what is due first is found first, as long as `now` never goes back.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::id::ContextId;
@@ -47,6 +47,36 @@ impl Timers {
     }
 }
 
+/// The deadlines of contexts, each with a time of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines(BTreeSet<(Instant, ContextId)>);
+
+impl Deadlines {
+    pub(crate) fn set(&mut self, due: Instant, context: ContextId) {
+        self.0.insert((due, context));
+    }
+
+    /// The context has ended.
+    pub(crate) fn remove(&mut self, due: Instant, context: ContextId) {
+        self.0.remove(&(due, context));
+    }
+
+    /// Takes the next context that is due.
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<ContextId> {
+        self.next().filter(|due| *due <= now)?;
+        self.0.pop_first().map(|(_, context)| context)
+    }
+
+    /// When the next one is due.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.0.first().map(|(due, _)| *due)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +99,20 @@ mod tests {
         let mut timers = Timers::new(Duration::MAX);
         timers.set(ContextId::new(1).expect("not zero"), Instant::now());
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn deadlines_pass_in_their_own_order() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let [one, two, three] = [1, 2, 3].map(|n| ContextId::new(n).expect("not zero"));
+        let mut deadlines = Deadlines::default();
+        deadlines.set(at(9), one);
+        deadlines.set(at(5), two);
+        deadlines.set(at(5), three);
+        deadlines.remove(at(5), three);
+        assert_eq!(deadlines.expire(at(4)), None);
+        assert_eq!(deadlines.next(), Some(at(5)));
+        assert_eq!([(); 3].map(|()| deadlines.expire(at(9))), [Some(two), Some(one), None]);
     }
 }

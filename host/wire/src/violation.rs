@@ -78,18 +78,33 @@ pub enum PeerMisbehaved {
     /// More open contexts than allowed.
     #[error("more than {0} open contexts")]
     TooManyContexts(usize),
-    /// A cancel of a context that was never started.
-    #[error("a cancel of context {0}, which was never started")]
+    /// A message in a context of the sender's own that it never started.
+    #[error("a message in context {0}, which was never started")]
     NeverStarted(ContextId),
     /// A reply in a context that is not open.
     #[error("a reply in context {0}, which is not open")]
     NotOpen(ContextId),
-    /// A reply in a context whose start has not been sent completely.
-    #[error("a reply in context {0}, which is still being started")]
+    /// A message in a context whose start has not been sent completely.
+    #[error("a message in context {0}, which is still being started")]
     StillStarting(ContextId),
     /// A second acknowledgement.
     #[error("a second acknowledgement of context {0}")]
     AckedTwice(ContextId),
+    /// A message of a dialog in a plain call.
+    #[error("a message of a dialog in context {0}, which is a plain call")]
+    NotDialog(ContextId),
+    /// A second first value.
+    #[error("a second first value in context {0}")]
+    StartedTwice(ContextId),
+    /// A message of the callee's stream before its first value.
+    #[error("a message of the stream of context {0} before its first value")]
+    BeforeStarted(ContextId),
+    /// A message of a stream that has ended.
+    #[error("a message in context {0} behind the end of its stream")]
+    AfterStop(ContextId),
+    /// A message that the receiver has not allowed.
+    #[error("a message in context {0} for which there was no credit")]
+    NoCredit(ContextId),
     /// A chunk without content: it would cost the sender nothing.
     #[error("an empty chunk in context {0}")]
     EmptyChunk(ContextId),

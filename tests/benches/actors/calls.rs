@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::echo::Echo;
-use crate::figure::{Figure, Times, Unit};
+use crate::figure::{Figure, Rate, Times, Unit};
 use crate::machine::Cores;
 use crate::stage::{self, Stage};
 
@@ -127,24 +127,6 @@ pub(crate) async fn repeat(stage: &Stage, caller: Caller) -> Result<Figure> {
         }
     }
     Ok(times.figure("call, one core", Unit::Microseconds))
-}
-
-/// How many in how long.
-#[derive(Debug, Default)]
-struct Rate {
-    count: usize,
-    time: Duration,
-}
-
-impl Rate {
-    fn add(&mut self, count: usize, time: Duration) {
-        self.count += count;
-        self.time += time;
-    }
-
-    fn figure(&self, what: String) -> Figure {
-        Figure::plain(what, "mean", self.count as f64 / self.time.as_secs_f64() / 1e3, "k/s", self.count)
-    }
 }
 
 async fn round_trips(portal: &Portal, kwargs: &Bytes, count: usize, times: &mut Times) -> Result<()> {

@@ -127,3 +127,28 @@ impl Unit {
         }
     }
 }
+
+/// How many in how long.
+#[derive(Debug, Default)]
+pub(crate) struct Rate {
+    count: usize,
+    time: Duration,
+}
+
+impl Rate {
+    pub(crate) fn add(&mut self, count: usize, time: Duration) {
+        self.count += count;
+        self.time += time;
+    }
+
+    /// In thousands.
+    pub(crate) fn figure(&self, what: impl Into<String>) -> Figure {
+        self.figure_in("k/s", 1e-3, what)
+    }
+
+    /// In another unit, of which each is so many.
+    pub(crate) fn figure_in(&self, unit: &'static str, each: f64, what: impl Into<String>) -> Figure {
+        let rate = self.count as f64 * each / self.time.as_secs_f64();
+        Figure::plain(what, "mean", rate, unit, self.count)
+    }
+}

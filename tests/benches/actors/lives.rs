@@ -7,11 +7,11 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
+use greenroom_tests::{Exits, Memory};
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 
 use crate::Result;
-use crate::exits::Exits;
 use crate::figure::{Figure, Times, Unit};
 use crate::stage::{self, Stage};
 
@@ -96,12 +96,12 @@ async fn memory(stage: &Stage) -> Result<[Figure; 2]> {
     }
     let (mut private, mut proportional) = (0, 0);
     for pid in &pids {
-        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-        private += kib(&rollup, "Private_Clean:")? + kib(&rollup, "Private_Dirty:")?;
-        proportional += kib(&rollup, "Pss:")?;
+        let memory = Memory::of(*pid).ok_or("an actor is gone")?;
+        private += memory.private;
+        proportional += memory.proportional;
     }
     try_join_all(portals.iter().map(|portal| portal.cancel_actor())).await.map_err(stage::failed)?;
-    let mean = |sum: usize| sum as f64 / IDLE as f64 / 1024.0;
+    let mean = |sum: u64| sum as f64 / IDLE as f64 / f64::from(1 << 20);
     Ok([
         Figure::plain("private memory of an idle actor", "mean", mean(private), "MiB", IDLE),
         Figure::plain("with its share of what is shared", "mean", mean(proportional), "MiB", IDLE),
@@ -171,7 +171,7 @@ async fn large(stage: &Stage) -> Result<Figure> {
 }
 
 /// The processes that this one has started and that are still there.
-fn children() -> Result<Vec<u32>> {
+fn children() -> Result<Vec<i32>> {
     let own = std::process::id().to_string();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
@@ -184,9 +184,4 @@ fn children() -> Result<Vec<u32>> {
         }
     }
     Ok(found)
-}
-
-fn kib(rollup: &str, key: &str) -> Result<usize> {
-    let line = rollup.lines().find_map(|line| line.strip_prefix(key)).ok_or("the kernel does not say")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

@@ -7,27 +7,45 @@
 //! `cargo bench --workspace --bench actors` prints a table, `-- --json` the same for programs, and
 //! `-- --markdown` the page `docs/performance.md`. The exit status is 1 if a limit is not kept.
 //! `-- --profile=call` does nothing but call on one core for ten seconds, and `-- --profile=guest`
-//! has a guest call a guest, for a profiler to look on.
+//! has a guest call a guest, for a profiler to look on; `-- --profile=numbers` and
+//! `-- --profile=blocks` have it stream to one.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark speaks through them")]
 
 mod calls;
+mod drain;
 mod echo;
-mod exits;
 mod figure;
 mod lives;
 mod machine;
 mod report;
 mod stage;
+mod streams;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use figure::Figure;
+use greenroom_tests::Exits;
 use machine::Cores;
 use stage::Stage;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// What a profiler can look on.
+#[derive(Clone, Copy, Debug)]
+enum Profiled {
+    Calls(calls::Caller),
+    Stream(streams::Flow),
+}
+
+/// By the name on the command line.
+const PROFILES: [(&str, Profiled); 4] = [
+    ("call", Profiled::Calls(calls::Caller::Operator)),
+    ("guest", Profiled::Calls(calls::Caller::Guest)),
+    ("numbers", Profiled::Stream(streams::Flow::Numbers)),
+    ("blocks", Profiled::Stream(streams::Flow::Blocks)),
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -35,15 +53,12 @@ fn main() -> ExitCode {
     if has(echo::SERVE) {
         return echo::serve();
     }
-    let profiled = if has("--profile=call") {
-        Some(calls::Caller::Operator)
-    } else if has("--profile=guest") {
-        Some(calls::Caller::Guest)
-    } else {
-        None
-    };
+    if has(drain::SERVE) {
+        return drain::serve();
+    }
+    let profiled = PROFILES.iter().find(|(name, _)| has(&format!("--profile={name}")));
     let measured = match profiled {
-        Some(caller) => profile(caller),
+        Some((_, profiled)) => profile(*profiled),
         None => measure(),
     };
     let figures = match measured {
@@ -69,13 +84,14 @@ fn main() -> ExitCode {
 }
 
 fn measure() -> Result<Vec<Figure>> {
-    let exits = exits::record();
+    let exits = Exits::record();
     let mut figures = Vec::new();
     for cores in [Cores::One, Cores::All] {
         cores.apply()?;
         figures.extend(run(async {
             let stage = Stage::open()?;
-            let figures = calls::measure(&stage, cores).await?;
+            let mut figures = calls::measure(&stage, cores).await?;
+            figures.extend(streams::measure(&stage, cores).await?);
             stage.close().await?;
             Ok(figures)
         })?);
@@ -89,11 +105,14 @@ fn measure() -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-fn profile(caller: calls::Caller) -> Result<Vec<Figure>> {
+fn profile(profiled: Profiled) -> Result<Vec<Figure>> {
     Cores::One.apply()?;
     run(async {
         let stage = Stage::open()?;
-        let figure = calls::repeat(&stage, caller).await?;
+        let figure = match profiled {
+            Profiled::Calls(caller) => calls::repeat(&stage, caller).await?,
+            Profiled::Stream(flow) => streams::repeat(&stage, flow).await?,
+        };
         stage.close().await?;
         Ok(vec![figure])
     })

@@ -4,14 +4,16 @@
 //! Invariant: a host function learns which task calls it from wasmtime, never from the guest.
 
 mod context;
+mod discovery;
 mod nursery;
 mod portal;
 mod runtime;
+mod streams;
 mod types;
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
+use greenroom_abi::RemoteError;
 use greenroom_runtime::{Outcome, Task};
 use tokio::sync::oneshot;
 use wasmtime::component::{GuestTaskId, Linker, ResourceTable};
@@ -20,6 +22,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 pub(crate) use types::{Payload, RemoteErrorRecord};
 
+use crate::ticker::Weight;
 use crate::trap::PanicNote;
 
 /// What a store knows.
@@ -35,6 +38,8 @@ pub(crate) struct Host {
     pub(crate) tasks: HashMap<GuestTaskId, u64>,
     /// What a task said just before it aborted.
     pub(crate) panic: Option<PanicNote>,
+    /// Told of turns that will be long.
+    pub(crate) weight: Weight,
 }
 
 /// A call under way.
@@ -52,9 +57,11 @@ impl WasiView for Host {
 /// Adds every interface of the package.
 pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     types::add_to_linker(linker)?;
+    streams::add_to_linker(linker)?;
     context::add_to_linker(linker)?;
     portal::add_to_linker(linker)?;
     nursery::add_to_linker(linker)?;
+    discovery::add_to_linker(linker)?;
     runtime::add_to_linker(linker)
 }
 
@@ -82,7 +89,7 @@ pub(crate) fn running(store: &mut StoreContextMut<'_, Host>) -> wasmtime::Result
     Ok(youngest.filter(|number| calls.contains_key(number)))
 }
 
-/// What a portal call gives the guest.
-fn lower(outcome: Outcome) -> Result<Payload, RemoteErrorRecord> {
-    outcome.map(|bytes: Bytes| Payload::from(bytes)).map_err(|error| (*error).into())
+/// A failure as the guest gets it.
+fn record<T>(result: Result<T, Box<RemoteError>>) -> Result<T, RemoteErrorRecord> {
+    result.map_err(|error| (*error).into())
 }

@@ -3,16 +3,18 @@
 //! Owns: the resource `nursery` and the spawn options. Must not know: processes. Invariant: a
 //! nursery belongs to the task that opened it, whoever holds the handle.
 
+use std::time::Duration;
+
 use greenroom_abi::FunctionName;
 use greenroom_abi::kind::DecodeError;
 use greenroom_abi::{RemoteError, kind::SpawnFailed};
-use greenroom_runtime::{Nursery, OneShot, Portal};
+use greenroom_runtime::{Nursery, OneShot, Portal, Restart, Strategy, Supervision};
 use greenroom_wire::control::{DirGrant, SpawnSpec};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, ComponentType, Lift, Linker, Lower, Resource, ResourceType};
 
 use super::types::{Payload, RemoteErrorRecord};
-use super::{Host, current_task};
+use super::{Host, current_task, record};
 
 #[derive(Clone, Debug, ComponentType, Lift, Lower)]
 #[component(record)]
@@ -27,9 +29,85 @@ struct DirGrantRecord {
 struct SpawnOptions {
     dirs: Vec<DirGrantRecord>,
     env: Vec<(String, String)>,
+    restart: Option<RestartEnum>,
+}
+
+#[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
+#[component(enum)]
+#[repr(u8)]
+#[expect(dead_code, reason = "values of it are made by lifting only")]
+enum RestartEnum {
+    #[component(name = "permanent")]
+    Permanent,
+    #[component(name = "transient")]
+    Transient,
+    #[component(name = "temporary")]
+    Temporary,
+}
+
+impl From<RestartEnum> for Restart {
+    fn from(restart: RestartEnum) -> Self {
+        match restart {
+            RestartEnum::Permanent => Self::Permanent,
+            RestartEnum::Transient => Self::Transient,
+            RestartEnum::Temporary => Self::Temporary,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
+#[component(enum)]
+#[repr(u8)]
+#[expect(dead_code, reason = "values of it are made by lifting only")]
+enum StrategyEnum {
+    #[component(name = "one-for-one")]
+    OneForOne,
+    #[component(name = "rest-for-one")]
+    RestForOne,
+    #[component(name = "one-for-all")]
+    OneForAll,
+}
+
+#[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
+#[component(record)]
+struct SupervisionRecord {
+    strategy: StrategyEnum,
+    intensity: u32,
+    within: u64,
+    backoff: u64,
+    #[component(name = "max-backoff")]
+    max_backoff: u64,
+}
+
+impl From<SupervisionRecord> for Supervision {
+    fn from(record: SupervisionRecord) -> Self {
+        Self {
+            strategy: match record.strategy {
+                StrategyEnum::OneForOne => Strategy::OneForOne,
+                StrategyEnum::RestForOne => Strategy::RestForOne,
+                StrategyEnum::OneForAll => Strategy::OneForAll,
+            },
+            intensity: record.intensity,
+            within: Duration::from_nanos(record.within),
+            backoff: Duration::from_nanos(record.backoff),
+            max_backoff: Duration::from_nanos(record.max_backoff),
+        }
+    }
+}
+
+/// A child to be started.
+struct Child {
+    spec: SpawnSpec,
+    main: Option<OneShot>,
+    restart: Option<Restart>,
 }
 
 impl SpawnOptions {
+    fn child(self, name: String, modules: Vec<String>, main: Option<OneShot>) -> Child {
+        let restart = self.restart.map(Restart::from);
+        Child { spec: self.spec(name, modules), main, restart }
+    }
+
     fn spec(self, name: String, modules: Vec<String>) -> SpawnSpec {
         let dirs = self.dirs.into_iter();
         SpawnSpec {
@@ -51,15 +129,22 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
         store.data_mut().table.delete(Resource::<Nursery>::new_own(rep))?.abandon();
         Ok(())
     })?;
-    instance.func_wrap("[static]nursery.open", |mut store: StoreContextMut<'_, Host>, (): ()| {
-        let nursery = current_task(&mut store)?.open_nursery();
-        Ok((store.data_mut().table.push(nursery)?,))
-    })?;
+    instance.func_wrap(
+        "[static]nursery.open",
+        |mut store: StoreContextMut<'_, Host>, (supervision,): (Option<SupervisionRecord>,)| {
+            let task = current_task(&mut store)?;
+            let nursery = match supervision {
+                Some(supervision) => task.open_supervised_nursery(supervision.into()),
+                None => task.open_nursery(),
+            };
+            Ok((store.data_mut().table.push(nursery)?,))
+        },
+    )?;
     instance.func_wrap_concurrent(
         "[method]nursery.start-actor",
         |accessor, (this, name, modules, options): (Resource<Nursery>, String, Vec<String>, SpawnOptions)| {
             let nursery = get(accessor, &this);
-            Box::pin(async move { start(accessor, nursery?, options.spec(name, modules), None).await })
+            Box::pin(async move { start(accessor, nursery?, options.child(name, modules, None)).await })
         },
     )?;
     instance.func_wrap_concurrent(
@@ -81,8 +166,8 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
                         return Ok((Err(error.into()),));
                     }
                 };
-                let spec = options.spec(name.unwrap_or(plain), vec![module]);
-                start(accessor, nursery?, spec, Some(OneShot { function, kwargs })).await
+                let main = Some(OneShot { function, kwargs });
+                start(accessor, nursery?, options.child(name.unwrap_or(plain), vec![module], main)).await
             })
         },
     )?;
@@ -90,14 +175,14 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
         let nursery = get(accessor, &this);
         Box::pin(async move {
             let joined = nursery?.join().await;
-            Ok((joined.map_err(|error| RemoteErrorRecord::from(*error)),))
+            Ok((record(joined),))
         })
     })?;
     instance.func_wrap_concurrent("[method]nursery.cancel", |accessor, (this,): (Resource<Nursery>,)| {
         let nursery = get(accessor, &this);
         Box::pin(async move {
             let cancelled = nursery?.cancel().await;
-            Ok((cancelled.map_err(|error| RemoteErrorRecord::from(*error)),))
+            Ok((record(cancelled),))
         })
     })
 }
@@ -109,15 +194,14 @@ fn get(accessor: &Accessor<Host>, this: &Resource<Nursery>) -> wasmtime::Result<
 async fn start(
     accessor: &Accessor<Host>,
     nursery: Nursery,
-    spec: SpawnSpec,
-    main: Option<OneShot>,
+    Child { spec, main, restart }: Child,
 ) -> wasmtime::Result<(Started,)> {
     if spec.name.is_empty() {
         let reason = "an actor needs a name".to_owned();
         let error = SpawnFailed { name: spec.name, reason, exit: None, stderr: Vec::new() };
         return Ok((Err(RemoteError::of(&error).into()),));
     }
-    match nursery.start(spec, main).await {
+    match nursery.start_with(spec, main, restart).await {
         Ok(portal) => Ok((Ok(accessor.with(|mut access| access.get().table.push(portal))?),)),
         Err(error) => Ok((Err((*error).into()),)),
     }

@@ -49,7 +49,7 @@ async fn what_cannot_be_called_is_an_error_to_that_call_only() {
     let leaf = world.daemon("leaf", &["math"]).await;
     let error = leaf.call("text:upper", Bytes::new()).await.expect_err("not enabled");
     let kind = error.kind::<ModuleNotExposed>().expect("its kind");
-    assert_eq!((kind.module.as_str(), &kind.actor), ("text", leaf.peer()));
+    assert_eq!((kind.module.as_str(), &kind.actor), ("text", &leaf.peer()));
     assert_eq!(kind.exposed, ["math:fail", "math:square", "math:wait"]);
     assert_eq!(error.relay_path, [leaf.peer().clone()]);
 
@@ -71,7 +71,7 @@ async fn a_callees_death_ends_its_open_calls_with_how_it_died() {
     tokio::time::sleep(Duration::from_secs(1)).await;
 
     let killed = Instant::now();
-    world.broker.kill(leaf.peer(), Exit::Signal(9));
+    world.broker.kill(&leaf.peer(), Exit::Signal(9));
     for outcome in futures_util::future::join_all(calls).await {
         assert_eq!(died(&outcome), Some(Exit::Signal(9)));
     }
@@ -95,7 +95,7 @@ async fn the_exit_notice_may_come_late_or_not_at_all() {
         let call = leaf.call("math:wait", Bytes::new());
         tokio::time::sleep(Duration::from_secs(1)).await;
         let killed = Instant::now();
-        world.broker.kill(leaf.peer(), Exit::Code(3));
+        world.broker.kill(&leaf.peer(), Exit::Code(3));
         assert_eq!(died(&call.await), Some(told));
         // The timer counts whole milliseconds.
         assert!(killed.elapsed() <= obituary + Duration::from_millis(1), "{:?}", killed.elapsed());
@@ -159,7 +159,7 @@ async fn a_lost_link_cancels_the_tasks_that_came_through_it() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     let actor = world.actor(&leaf);
     assert_eq!(actor.task_count(), 1);
-    world.broker.cut(leaf.peer());
+    world.broker.cut(&leaf.peer());
     assert_eq!(died(&call.await), Some(Exit::Unknown));
     assert_eq!(actor.task_count(), 0);
     assert_eq!(actor.open_links(), 0);
@@ -231,7 +231,7 @@ async fn a_panic_ends_its_task_only() {
 async fn a_peer_that_stops_reading_holds_up_nobody_for_ever() {
     let world = World::new(squares());
     let leaf = world.daemon("leaf", &["math"]).await;
-    world.broker.stop(leaf.peer());
+    world.broker.stop(&leaf.peer());
     let started = Instant::now();
     let large = Bytes::from(vec![0x00; 4 << 20]);
     let calls = (0..4).map(|_| leaf.call("math:square", large.clone()));

@@ -58,9 +58,9 @@ async fn a_daemons_death_fails_the_nursery_and_ends_the_rest() {
     let nursery = world.nursery();
     let one = nursery.start(spec("one", &["leaf"]), None).await.expect("starts");
     let two = nursery.start(spec("two", &["leaf"]), None).await.expect("starts");
-    world.broker.kill(one.peer(), Exit::Signal(6));
+    world.broker.kill(&one.peer(), Exit::Signal(6));
     let error = nursery.join().await.expect_err("a death");
-    assert_eq!(error.kind(), Some(ActorDied { actor: one.peer().clone(), exit: Exit::Signal(6) }));
+    assert_eq!(error.kind(), Some(ActorDied { actor: one.peer(), exit: Exit::Signal(6) }));
     assert_eq!(died(&two.call("leaf:wait", Bytes::new()).await), Some(Exit::Code(0)), "cancelled with it");
     world.settle().await;
 }
@@ -71,7 +71,7 @@ async fn ending_a_daemon_through_its_portal_is_no_failure() {
     let nursery = world.nursery();
     let leaf = nursery.start(spec("leaf", &["leaf"]), None).await.expect("starts");
     let stopped = nursery.start(spec("stopped", &["leaf"]), None).await.expect("starts");
-    world.broker.stop(stopped.peer());
+    world.broker.stop(&stopped.peer());
     leaf.cancel_actor().await.expect("is gone");
     stopped.cancel_actor().await.expect("is killed");
     assert_eq!(died(&stopped.call("leaf:wait", Bytes::new()).await), Some(Exit::Signal(9)));

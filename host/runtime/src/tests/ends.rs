@@ -13,6 +13,7 @@ use greenroom_wire::control::{self, Limits, ToActor, ToBroker};
 use tokio::time::Instant;
 
 use super::kit::*;
+use crate::context::CallOptions;
 use crate::link::Owner;
 use crate::{Actor, End, Idle, Nursery, broker_gone};
 
@@ -102,7 +103,7 @@ async fn a_peer_that_does_not_read_cannot_keep_an_actor() {
     let (out, back) = (world.operator.watch_peer(&id("leaf")), actor.watch_peer(&id("stranger")));
     let stranger = world.operator.link(id("leaf"), near, out, Role::Initiator, Owner::Us).expect("links");
     actor.link(id("stranger"), far, back, Role::Acceptor, Owner::Us).expect("links");
-    let _stuck = stranger.call("leaf:tidy", Bytes::new());
+    let _stuck = stranger.call("leaf:tidy", Bytes::new(), CallOptions::default());
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(actor.task_count(), 1);
     cable.hold();

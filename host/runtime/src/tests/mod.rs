@@ -4,13 +4,22 @@
 //! wasmtime, processes, real time. Invariant: every test names the behaviour that breaks it.
 
 mod calls;
+mod contexts;
 mod daemons;
+mod deadlines;
 mod ends;
 mod failures;
+mod faults;
+mod introductions;
+mod joins;
 mod kit;
+mod matrix;
+mod monitors;
 mod owners;
 mod races;
 mod schedules;
 mod scopes;
 mod starts;
+mod streams;
+mod supervision;
 mod threads;

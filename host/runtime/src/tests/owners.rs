@@ -10,6 +10,7 @@ use greenroom_wire::Role;
 use greenroom_wire::control::Limits;
 
 use super::kit::*;
+use crate::context::CallOptions;
 use crate::link::{Link, Owner};
 use crate::{Actor, Idle};
 
@@ -30,12 +31,12 @@ fn family() -> (Actor, Actor, Link, Link, Cable) {
 #[tokio::test(start_paused = true)]
 async fn only_an_owner_may_cancel() {
     let (parent, child, down, up, _cable) = family();
-    let error = up.call("self:cancel", Bytes::new()).await.expect_err("not an owner");
+    let error = up.call("self:cancel", Bytes::new(), CallOptions::default()).await.expect_err("not an owner");
     let right = error.kind::<PermissionDenied>().expect("its kind").right;
     assert!(right.contains("`parent`") && right.contains("`child`"), "{right}");
     assert_eq!(parent.canceller(), None);
 
-    assert_eq!(down.call("self:cancel", Bytes::new()).await, value(()));
+    assert_eq!(down.call("self:cancel", Bytes::new(), CallOptions::default()).await, value(()));
     assert_eq!(child.canceller(), Some(&id("parent")));
 }
 
@@ -46,17 +47,25 @@ async fn anybody_may_ask_what_is_exposed() {
     let described = leaf.call("self:describe", Bytes::new()).await.expect("says");
     assert_eq!(payload::decode::<Vec<String>>(&described).expect("names"), ["math:square"]);
     let (_parent, _child, _down, up, _cable) = family();
-    assert_eq!(up.call("self:describe", Bytes::new()).await, value(Vec::<String>::new()));
+    assert_eq!(
+        up.call("self:describe", Bytes::new(), CallOptions::default()).await,
+        value(Vec::<String>::new())
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn wrong_arguments_and_names_change_nothing() {
     let (_parent, child, down, _up, _cable) = family();
-    let error = down.call("self:cancel", kwargs("now", true)).await.expect_err("takes none");
+    let error =
+        down.call("self:cancel", kwargs("now", true), CallOptions::default()).await.expect_err("takes none");
     assert_eq!(error.kind::<BadArguments>().expect("its kind").unknown, ["now"]);
-    let error = down.call("self:cancel", Bytes::from_static(b"\x01")).await.expect_err("no map");
+    let error = down
+        .call("self:cancel", Bytes::from_static(b"\x01"), CallOptions::default())
+        .await
+        .expect_err("no map");
     assert!(error.is::<BadArguments>(), "{error}");
-    let error = down.call("self:explode", Bytes::new()).await.expect_err("no such function");
+    let error =
+        down.call("self:explode", Bytes::new(), CallOptions::default()).await.expect_err("no such function");
     assert_eq!(error.kind::<FunctionNotFound>().expect("its kind").near, ["cancel", "describe"]);
     assert_eq!(child.canceller(), None);
 }

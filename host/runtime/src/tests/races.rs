@@ -205,7 +205,7 @@ async fn a_request_too_large_to_send_is_refused_and_the_next_is_heard() {
     let error = start.await.expect("is answered").expect_err("too large");
     assert!(error.is::<LimitExceeded>(), "{error}");
     let (portal, _peer) = leaf(&nursery, &channel).await;
-    assert_eq!(portal.peer(), &id("leaf"));
+    assert_eq!(portal.peer(), id("leaf"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,10 +1,8 @@
-//! Random schedules of calls, drops, deaths and cancels.
+//! Random schedules of calls, drops, deaths, cancels and restarts.
 //!
-//! Owns: a tree of daemons and what is done to it at random. Must not know: which order things
+//! Owns: a tree of actors, some of them supervised, and what is done to it at random. Must not know: which order things
 //! happen in. Invariant of what is tested: every call ends once, and nothing is left.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +13,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tokio::task::JoinHandle;
 
 use super::kit::*;
-use crate::{Nursery, Outcome, Portal, Task};
+use crate::{Nursery, Outcome, Portal, Restart, Supervision, Task};
 
 /// How many schedules are tried.
 const CASES: u32 = 300;
@@ -23,25 +21,81 @@ const CASES: u32 = 300;
 /// What is done next; numbers choose among what there is.
 #[derive(Clone, Debug)]
 enum Act {
-    Daemon,
-    OneShot { function: usize },
-    DropStart { after_ms: u64 },
-    Call { whom: usize, function: usize, size: usize },
-    Drop { which: usize },
-    Kill { whom: usize },
-    Cut { whom: usize },
-    Stop { whom: usize },
-    CancelActor { whom: usize },
-    AskToEnd { whom: usize },
-    Pass { ms: u64 },
+    Daemon {
+        supervised: bool,
+        restart: Option<Restart>,
+    },
+    OneShot {
+        supervised: bool,
+        restart: Option<Restart>,
+        function: usize,
+    },
+    Cluster {
+        supervised: bool,
+        count: usize,
+    },
+    /// The next starts of this kind of name fail.
+    Refuse {
+        times: usize,
+    },
+    DropStart {
+        after_ms: u64,
+    },
+    Call {
+        whom: usize,
+        function: usize,
+        size: usize,
+    },
+    Drop {
+        which: usize,
+    },
+    Kill {
+        whom: usize,
+    },
+    Cut {
+        whom: usize,
+    },
+    Stop {
+        whom: usize,
+    },
+    CancelActor {
+        whom: usize,
+    },
+    AskToEnd {
+        whom: usize,
+    },
+    Pass {
+        ms: u64,
+    },
     Abandon,
+    Supervise {
+        strategy: crate::Strategy,
+        intensity: u32,
+    },
+}
+
+fn restart() -> impl Strategy<Value = Option<Restart>> {
+    use Restart::{Permanent, Temporary, Transient};
+    prop::sample::select(vec![None, Some(Permanent), Some(Transient), Some(Temporary)])
+}
+
+fn supervise() -> impl Strategy<Value = Act> {
+    use crate::Strategy::{OneForAll, OneForOne, RestForOne};
+    let strategies = prop::sample::select(vec![OneForOne, RestForOne, OneForAll]);
+    (strategies, 0..6u32).prop_map(|(strategy, intensity)| Act::Supervise { strategy, intensity })
 }
 
 fn acts() -> impl Strategy<Value = Act> {
     let any = any::<usize>();
+    let how = || (prop::bool::ANY, restart());
     prop_oneof![
-        4 => Just(Act::Daemon),
-        2 => any.prop_map(|function| Act::OneShot { function }),
+        4 => how().prop_map(|(supervised, restart)| Act::Daemon { supervised, restart }),
+        2 => (how(), any).prop_map(|((supervised, restart), function)| {
+            Act::OneShot { supervised, restart, function }
+        }),
+        1 => (prop::bool::ANY, 0..4usize).prop_map(|(supervised, count)| Act::Cluster { supervised, count }),
+        1 => (0..3usize).prop_map(|times| Act::Refuse { times }),
+        1 => supervise(),
         1 => (0..30u64).prop_map(|after_ms| Act::DropStart { after_ms }),
         12 => (any, any, prop_oneof![0..100usize, 0..300_000usize])
             .prop_map(|(whom, function, size)| Act::Call { whom, function, size }),
@@ -58,28 +112,12 @@ fn acts() -> impl Strategy<Value = Act> {
 
 const FUNCTIONS: [&str; 6] = ["leaf:echo", "leaf:wait", "leaf:fail", "leaf:slow", "leaf:stuck", "leaf:tree"];
 
-/// Counts the tasks that run, in whatever actor.
-struct Running(Arc<AtomicUsize>);
-
-impl Running {
-    fn begin(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count.clone())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn library(running: &Arc<AtomicUsize>) -> Library {
+fn library(running: &Running) -> Library {
     let mut library = Library::default();
     for name in FUNCTIONS {
         let running = running.clone();
         library = library.with(name, move |task, kwargs| {
-            let running = Running::begin(&running);
+            let running = running.begin();
             async move {
                 let outcome = run(name, task, kwargs).await;
                 drop(running);
@@ -111,7 +149,8 @@ async fn run(name: &str, task: Task, kwargs: Bytes) -> Outcome {
 struct Schedule {
     world: World,
     nursery: Nursery,
-    running: Arc<AtomicUsize>,
+    supervised: Nursery,
+    running: Running,
     portals: Vec<Portal>,
     calls: Vec<(usize, Bytes, JoinHandle<Outcome>)>,
     started: usize,
@@ -119,23 +158,36 @@ struct Schedule {
 
 impl Schedule {
     fn new() -> Self {
-        let running = Arc::default();
+        let running = Running::default();
         let world = World::within(library(&running), Limits { tasks: 8, ..Limits::default() });
         world.broker.set_startup(Duration::from_millis(10));
-        let (nursery, portals, calls) = (world.nursery(), Vec::new(), Vec::new());
-        Self { world, nursery, running, portals, calls, started: 0 }
+        let (nursery, supervised) = (world.nursery(), world.supervised(Supervision::default()));
+        Self { world, nursery, supervised, running, portals: Vec::new(), calls: Vec::new(), started: 0 }
     }
 
     async fn perform(&mut self, act: &Act) {
         let name = format!("leaf_{}", self.started);
         match *act {
-            Act::Daemon | Act::OneShot { .. } => {
+            Act::Daemon { supervised, restart } | Act::OneShot { supervised, restart, .. } => {
                 self.started += 1;
                 let main = match act {
-                    Act::OneShot { function } => one_shot(FUNCTIONS[function % FUNCTIONS.len()]),
+                    Act::OneShot { function, .. } => one_shot(FUNCTIONS[function % FUNCTIONS.len()]),
                     _ => None,
                 };
-                self.portals.extend(self.nursery.start(spec(&name, &["leaf"]), main).await.ok());
+                let start = self.scope(supervised).start_with(spec(&name, &["leaf"]), main, restart);
+                let started = start.await.ok();
+                self.portals.extend(started);
+            }
+            Act::Cluster { supervised, count } => {
+                let cluster = self.scope(supervised).open_actor_cluster("pool", spec("", &["leaf"]), count);
+                let cluster = cluster.await;
+                self.portals.extend(cluster.into_iter().flatten());
+            }
+            Act::Refuse { times } => {
+                // Two children that are there, if ever they are started again, and one of the next cluster.
+                self.world.broker.refuse_next("leaf_0", times);
+                self.world.broker.refuse_next("leaf_1", times);
+                self.world.broker.refuse_next("pool.worker_1", times.min(1));
             }
             Act::DropStart { after_ms } => {
                 let start = self.nursery.start(spec(&name, &["leaf"]), None);
@@ -155,13 +207,13 @@ impl Schedule {
                 }
             }
             Act::Kill { whom } => {
-                self.chosen(whom).inspect(|portal| self.world.broker.kill(portal.peer(), Exit::Signal(9)));
+                self.chosen(whom).inspect(|portal| self.world.broker.kill(&portal.peer(), Exit::Signal(9)));
             }
             Act::Cut { whom } => {
-                self.chosen(whom).inspect(|portal| self.world.broker.cut(portal.peer()));
+                self.chosen(whom).inspect(|portal| self.world.broker.cut(&portal.peer()));
             }
             Act::Stop { whom } => {
-                self.chosen(whom).inspect(|portal| self.world.broker.stop(portal.peer()));
+                self.chosen(whom).inspect(|portal| self.world.broker.stop(&portal.peer()));
             }
             Act::CancelActor { whom } => {
                 if let Some(portal) = self.chosen(whom).cloned() {
@@ -176,7 +228,16 @@ impl Schedule {
                 self.nursery.abandon();
                 self.nursery = self.world.nursery();
             }
+            Act::Supervise { strategy, intensity } => {
+                self.supervised.abandon();
+                let rules = Supervision { strategy, intensity, ..Supervision::default() };
+                self.supervised = self.world.supervised(rules);
+            }
         }
+    }
+
+    fn scope(&self, supervised: bool) -> &Nursery {
+        if supervised { &self.supervised } else { &self.nursery }
     }
 
     fn chosen(&self, whom: usize) -> Option<&Portal> {
@@ -185,7 +246,8 @@ impl Schedule {
 
     /// Ends everything and sees that nothing is left of it.
     async fn end(mut self) {
-        let _ = tokio::time::timeout(Duration::from_secs(2), self.nursery.cancel()).await.expect("in time");
+        let cancels = futures_util::future::join(self.nursery.cancel(), self.supervised.cancel());
+        let _ = tokio::time::timeout(Duration::from_secs(2), cancels).await.expect("in time");
         self.world.settle().await;
         for (function, kwargs, call) in self.calls.drain(..) {
             let outcome = tokio::time::timeout(Duration::from_secs(20), call).await.expect("the call ends");
@@ -193,12 +255,14 @@ impl Schedule {
         }
         for portal in self.portals.drain(..) {
             let called = portal.call("leaf:echo", Bytes::new());
-            let outcome = tokio::time::timeout(Duration::ZERO, called).await.expect("fails at once");
+            // Nothing takes time any more, though the coordinator may still have to look at an end.
+            let outcome =
+                tokio::time::timeout(Duration::from_millis(1), called).await.expect("fails at once");
             assert!(died(&outcome).is_some());
         }
         // The tasks of the killed see the end of their links, and the stubborn their grace.
         tokio::time::sleep(Limits::default().grace * 2).await;
-        assert_eq!(self.running.load(Ordering::Relaxed), 0, "tasks still run");
+        assert_eq!(self.running.count(), 0, "tasks still run");
         self.world.daemon("sweeper", &["leaf"]).await;
         let memory = self.world.operator.memory();
         assert!(memory <= 2, "the sweeper is one peer and one link, but {memory} things are remembered");

@@ -59,7 +59,7 @@ async fn a_daemon_has_no_result() {
     let world = World::new(library());
     let leaf = world.daemon("leaf", &["leaf"]).await;
     let error = leaf.wait_for_result().await.expect_err("none");
-    assert_eq!(&error.kind::<NoResult>().expect("its kind").actor, leaf.peer());
+    assert_eq!(&error.kind::<NoResult>().expect("its kind").actor, &leaf.peer());
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,7 +158,7 @@ async fn cancelling_a_nursery_of_a_stopped_one_shot_takes_no_longer_than_the_lad
     let bad = nursery.start(spec("bad", &["nothing"]), one_shot("nothing:f")).await;
     assert!(bad.is_err(), "the nursery fails from here on");
     let portal = start.await.expect("no panic").expect("starts");
-    world.broker.stop(portal.peer());
+    world.broker.stop(&portal.peer());
     tokio::time::sleep(Duration::from_millis(1)).await;
     let error = tokio::time::timeout(Duration::from_secs(2), nursery.cancel()).await.expect("in time");
     assert!(error.expect_err("the bad one").is::<SpawnFailed>());

@@ -1,16 +1,19 @@
 //! The same with several threads, where two things really happen at once.
 //!
 //! Owns: the moments that one thread cannot show: a start beside a close, a call beside a
-//! cancellation, an end beside another. Must not know: virtual time, which one thread needs.
+//! cancellation, an end beside another, all of them beside a restart. Must not know: virtual time, which one thread needs.
 //! Invariant of what is tested: either comes first, and nothing is lost between them.
 
 use std::sync::{Arc, Barrier};
+use std::time::Duration;
 
 use bytes::Bytes;
-use greenroom_abi::kind::{ActorDied, ContextCancelled, NurseryClosed, SpawnFailed};
+use greenroom_abi::kind::{ActorDied, ContextCancelled, Exit, NurseryClosed, SpawnFailed};
 use tokio::runtime::{Builder, Runtime};
 
 use super::kit::*;
+use crate::Supervision;
+
 /// How often each moment is tried for.
 const TRIES: usize = 200;
 
@@ -85,6 +88,39 @@ fn what_the_last_task_gives_is_told_before_the_link_closes() {
             for outcome in futures_util::future::join_all(calls).await {
                 assert_eq!(outcome, value("tidied up"));
             }
+        }
+        world.settle().await;
+    });
+}
+
+#[test]
+fn calls_and_a_dismissal_beside_a_restart_end_and_nothing_comes_back() {
+    let library = Library::default().with("leaf:who", |task, _| async move { value(task.actor().id()) });
+    threads().block_on(async {
+        let world = World::new(library);
+        for number in 0..TRIES {
+            let nursery = world.supervised(Supervision { backoff: Duration::ZERO, ..Supervision::default() });
+            let leaf = nursery.start(spec("leaf", &["leaf"]), None).await.expect("starts");
+            world.broker.kill(&leaf.peer(), Exit::Signal(9));
+            let calls = (0..4).map(|_| {
+                let leaf = leaf.clone();
+                tokio::spawn(async move { leaf.call("leaf:who", Bytes::new()).await })
+            });
+            let calls: Vec<_> = calls.collect();
+            if number % 2 == 0 {
+                leaf.closed().await;
+            }
+            let all = async {
+                leaf.cancel_actor().await.expect("may");
+                for call in calls {
+                    if let Err(error) = call.await.expect("no panic") {
+                        assert!(error.is::<ActorDied>() || error.is::<ContextCancelled>(), "{error}");
+                    }
+                }
+                nursery.join().await.expect("it was not given up");
+            };
+            tokio::time::timeout(Duration::from_secs(20), all).await.expect("nothing hangs");
+            assert_eq!(world.broker.alive(), 0, "it has come back");
         }
         world.settle().await;
     });

@@ -18,6 +18,8 @@ struct Fake {
     known_after: Option<usize>,
     /// How many installs it takes until one succeeds.
     installs_needed: usize,
+    /// Whether the packages that the old lists name are too old.
+    outdated: bool,
     target_works: bool,
     has: Option<Way>,
     ran: Vec<String>,
@@ -68,7 +70,8 @@ impl Machine for Fake {
         self.ran.push(command.join(" "));
         if command.contains(&"install") {
             let done = self.count("install") >= self.installs_needed;
-            self.has = if done { Some(Way::SourceUnwind) } else { self.has };
+            let helps = done && !(self.outdated && self.count("update") == 0);
+            self.has = if helps { Some(Way::SourceUnwind) } else { self.has };
             return Ok(done);
         }
         if command.contains(&"target") && self.target_works {
@@ -106,7 +109,10 @@ fn packages_come_first() {
 
     let stale_lists = Fake { installs_needed: 2, ..debian() };
     let ran = vec![INSTALL.into(), UPDATE.into(), INSTALL.into()];
-    assert_eq!(stale_lists.set_up(), (Ok(Way::SourceUnwind), ran));
+    assert_eq!(stale_lists.set_up(), (Ok(Way::SourceUnwind), ran.clone()));
+
+    let old_packages = Fake { outdated: true, ..debian() };
+    assert_eq!(old_packages.set_up(), (Ok(Way::SourceUnwind), ran));
 
     let with_sudo = Fake { root: false, sudo: true, ..debian() };
     assert_eq!(with_sudo.set_up(), (Ok(Way::SourceUnwind), vec![format!("sudo -n {INSTALL}")]));

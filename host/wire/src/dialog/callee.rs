@@ -1,8 +1,8 @@
 //! A context as the side that was called sees it.
 //!
-//! Owns: the parts of the arguments so far, whether the task runs or has ended, and what of its
-//! end is yet to be sent. Must not know: time, queues, other contexts. Invariant: exactly one
-//! end is sent for each context that the peer has put on the wire.
+//! Owns: whether the task is yet to start, runs or has ended, and how its end is encoded. Must not
+//! know: time, queues, other contexts. Invariant: exactly one end is sent for each context that the
+//! peer has put on the wire.
 
 use std::mem;
 
@@ -10,14 +10,17 @@ use bytes::{Bytes, BytesMut};
 use greenroom_abi::kind::{ContextCancelled, EncodeError, LimitExceeded};
 use greenroom_abi::{ActorId, RemoteError, payload};
 
-use crate::assembly::{Allowance, Assembly};
+use super::Traffic;
+use super::direction::Direction;
+use super::incoming::Incoming;
+use super::outgoing::{Kind, Outgoing};
+use crate::assembly::{Allowance, check_part};
 use crate::event::Outcome;
 use crate::id::ContextId;
 use crate::message::Message;
-use crate::outbox::{Chunks, Part};
 use crate::violation::PeerMisbehaved;
 
-/// The callee's states.
+/// The callee's states. What it has sent as its stream stands in its queue.
 ///
 /// ```text
 ///            Start                 finish              last frame
@@ -25,30 +28,28 @@ use crate::violation::PeerMisbehaved;
 ///     │                 └─Cancel─┘             ▲
 ///     └───────────────── Cancel ───────────────┘
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Chunks of the arguments have arrived.
-    Opening(Assembly),
-    /// The task runs here.
-    Running { cancelled: bool },
+    Opening,
+    /// The task runs here. It is `silent` until something of it has left.
+    Running { cancelled: bool, silent: bool },
     /// It has ended; its end is on the way to the wire.
-    Ending(End),
+    Ending,
 }
 
 /// The end of a context, encoded.
 #[derive(Debug)]
 struct End {
     is_error: bool,
-    payload: Chunks,
+    payload: Bytes,
 }
 
 impl End {
     /// Encodes an outcome. One that cannot be sent becomes the error that says why.
     fn new(outcome: Outcome, max_payload: usize) -> Self {
         match outcome {
-            Ok(payload) if payload.len() <= max_payload => {
-                Self { is_error: false, payload: Chunks::new(payload) }
-            }
+            Ok(payload) if payload.len() <= max_payload => Self { is_error: false, payload },
             Ok(_) => Self::error(&Self::too_large(max_payload), max_payload),
             Err(error) => Self::error(&error, max_payload),
         }
@@ -64,7 +65,7 @@ impl End {
             Ok(_) => payload::encode(&Self::too_large(max_payload)).unwrap_or_default(),
             Err(error) => payload::encode(&RemoteError::of(&error)).unwrap_or_default(),
         };
-        Self { is_error: true, payload: Chunks::new(bytes.into()) }
+        Self { is_error: true, payload: bytes.into() }
     }
 
     fn too_large(max_payload: usize) -> RemoteError {
@@ -74,34 +75,49 @@ impl End {
 
 /// One context that the peer started.
 #[derive(Debug)]
-pub(crate) struct Callee(State);
+pub(crate) struct Callee {
+    state: State,
+    /// A `Stop` goes before the next frame.
+    torn: bool,
+    pub(crate) traffic: Traffic,
+}
 
 impl Callee {
     /// A context of which nothing has been taken in yet.
     pub(crate) fn new() -> Self {
-        Self(State::Opening(Assembly::default()))
+        Self { state: State::Opening, torn: false, traffic: Traffic::default() }
     }
 
     /// Whether a task runs for it.
     pub(crate) fn is_running(&self) -> bool {
-        matches!(self.0, State::Running { .. })
+        matches!(self.state, State::Running { .. })
+    }
+
+    /// Whether a task runs for it of which the caller has heard nothing.
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(self.state, State::Running { silent: true, .. })
     }
 
     /// Whether its end is yet to be sent.
     pub(crate) fn is_ending(&self) -> bool {
-        matches!(self.0, State::Ending(_))
+        self.state == State::Ending
     }
 
-    /// A part of the arguments arrived.
+    /// A part of the arguments arrived, or of a message of the caller.
     pub(crate) fn more(
         &mut self,
         context: ContextId,
         chunk: &[u8],
         allowance: &mut Allowance,
     ) -> Result<(), PeerMisbehaved> {
-        match &mut self.0 {
-            State::Opening(kwargs) => kwargs.push(context, chunk, allowance),
-            State::Running { .. } | State::Ending(_) => Err(PeerMisbehaved::NotNew(context)),
+        let incoming = &mut self.traffic.incoming;
+        match self.state {
+            State::Opening => incoming.part(context, chunk, allowance),
+            State::Running { .. } if incoming.check_dialog(context).is_err() => {
+                Err(PeerMisbehaved::NotNew(context))
+            }
+            State::Running { .. } => incoming.part_of_message(context, chunk, allowance),
+            State::Ending => check_part(context, chunk),
         }
     }
 
@@ -110,69 +126,95 @@ impl Callee {
         &mut self,
         context: ContextId,
         last: Bytes,
+        dialog: bool,
         allowance: &mut Allowance,
     ) -> Result<Bytes, PeerMisbehaved> {
-        let State::Opening(kwargs) = &mut self.0 else {
+        if self.state != State::Opening {
             return Err(PeerMisbehaved::NotNew(context));
-        };
-        let whole = mem::take(kwargs).complete(context, last, allowance)?;
-        self.0 = State::Running { cancelled: false };
+        }
+        let whole = self.traffic.incoming.complete(context, last, allowance)?;
+        if dialog {
+            self.traffic.incoming = Incoming::new(Direction::Open);
+            self.traffic.outgoing = Outgoing::new(Direction::Silent);
+        }
+        self.state = State::Running { cancelled: false, silent: true };
         Ok(whole)
     }
 
-    /// Asks the task to stop; true if it has to be told, which is at most once.
-    pub(crate) fn cancel(&mut self) -> bool {
-        match &mut self.0 {
-            State::Running { cancelled } => !mem::replace(cancelled, true),
-            State::Opening(_) | State::Ending(_) => false,
+    /// A message of the caller's stream arrived: where it goes, or none if it crossed the end.
+    pub(crate) fn receive(&mut self, context: ContextId) -> Result<Option<&mut Incoming>, PeerMisbehaved> {
+        match self.state {
+            State::Opening => Err(PeerMisbehaved::StillStarting(context)),
+            State::Running { .. } => Ok(Some(&mut self.traffic.incoming)),
+            State::Ending => Ok(None),
         }
+    }
+
+    /// Asks the task to stop, and ends the caller's stream; true if it has to be told, which is at
+    /// most once.
+    pub(crate) fn cancel(&mut self, allowance: &mut Allowance) -> bool {
+        let State::Running { cancelled, .. } = &mut self.state else {
+            return false;
+        };
+        self.traffic.incoming.close(allowance);
+        !mem::replace(cancelled, true)
     }
 
     /// Ends a context whose start is still incomplete; false if it is not such a one.
     pub(crate) fn withdraw(
         &mut self,
+        context: ContextId,
         by: Option<&ActorId>,
         max_payload: usize,
         allowance: &mut Allowance,
     ) -> bool {
-        let State::Opening(kwargs) = &mut self.0 else {
+        if self.state != State::Opening {
             return false;
-        };
-        mem::take(kwargs).discard(allowance);
+        }
         // The function's name comes with the `Start`, which never will.
         let kind = ContextCancelled { function: String::new() };
         let error = RemoteError { canceller: by.cloned(), ..RemoteError::of(&kind) };
-        self.0 = State::Ending(End::error(&error, max_payload));
+        self.end(context, End::error(&error, max_payload), allowance);
         true
     }
 
-    /// The task has ended. A second end is ignored, and false.
-    pub(crate) fn finish(&mut self, outcome: Outcome, max_payload: usize) -> bool {
-        let running = self.is_running();
-        if running {
-            self.0 = State::Ending(End::new(outcome, max_payload));
-        }
-        running
+    /// The task has ended: whether with an error, as far as the caller will see. A second end is
+    /// ignored, and none.
+    pub(crate) fn finish(
+        &mut self,
+        context: ContextId,
+        outcome: Outcome,
+        max_payload: usize,
+        allowance: &mut Allowance,
+    ) -> Option<bool> {
+        let end = self.is_running().then(|| End::new(outcome, max_payload))?;
+        let is_error = end.is_error;
+        self.end(context, end, allowance);
+        Some(is_error)
     }
 
-    /// Writes the next frame of the end; true if nothing more is to be sent.
-    pub(crate) fn transmit(&mut self, context: ContextId, out: &mut BytesMut) -> bool {
-        let State::Ending(end) = &mut self.0 else {
-            return false;
+    /// A value follows what is queued; an error takes its place.
+    fn end(&mut self, context: ContextId, end: End, allowance: &mut Allowance) {
+        self.state = State::Ending;
+        self.traffic.incoming.close(allowance);
+        if end.is_error {
+            self.torn = self.traffic.outgoing.fail(context, end.payload);
+        } else {
+            self.traffic.outgoing.offer(context, Kind::Return, end.payload);
+        }
+    }
+
+    /// Writes the next frame, and before an error what the error tore.
+    pub(crate) fn transmit(&mut self, context: ContextId, out: &mut BytesMut) {
+        let Some(frame) = self.traffic.outgoing.next() else {
+            return;
         };
-        match end.payload.next() {
-            Part::More(chunk) => {
-                Message::More { context, chunk: &chunk }.encode(out);
-                false
-            }
-            Part::Last(payload) if end.is_error => {
-                Message::Error { context, payload: &payload }.encode(out);
-                true
-            }
-            Part::Last(payload) => {
-                Message::Return { context, payload: &payload }.encode(out);
-                true
-            }
+        if mem::take(&mut self.torn) {
+            Message::Stop { context }.encode(out);
+        }
+        frame.message(context).encode(out);
+        if let State::Running { silent, .. } = &mut self.state {
+            *silent = false;
         }
     }
 }

@@ -1,33 +1,39 @@
 //! A context as the side that started it sees it.
 //!
-//! Owns: how far the start has been sent, whether it was acknowledged or cancelled, and the parts
-//! of the outcome so far. Must not know: time, queues, other contexts. Invariant: of
-//! [`Step::Forget`], [`Step::Abandon`] and a delivered outcome, each dialog yields exactly one.
+//! Owns: how far the start has been sent, and whether it was acknowledged, cancelled or given up.
+//! Must not know: time, queues, other contexts. Invariant: of [`Step::Forget`], [`Step::Abandon`]
+//! and a delivered outcome, each dialog yields exactly one.
 
-use std::mem;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use greenroom_abi::kind::ContextCancelled;
+use greenroom_abi::kind::{ContextCancelled, DeadlineExceeded};
 use greenroom_abi::{ActorId, RemoteError, payload};
 
-use crate::assembly::{Allowance, Assembly};
+use super::direction::Direction;
+use super::incoming::Incoming;
+use super::outgoing::{Kind, Outgoing};
+use super::{Place, Traffic};
+use crate::assembly::Allowance;
 use crate::event::Outcome;
 use crate::id::ContextId;
 use crate::message::Message;
-use crate::outbox::{Chunks, Part};
 use crate::violation::PeerMisbehaved;
 
 /// The caller's states. `fresh` says that a chunked start moved on since the last look.
 ///
 /// ```text
-///  Queued ──first chunk──► Sending ──last frame──► Sent ─StartAck,More─► Acked
-///    │  └──only frame────────────────────────────► │ │                 │ │
-///    │ cancel, timeout        │ cancel, timeout    │ └──────cancel─────┤ │
-///    ▼                        ▼          timeout   │                   ▼ │
-///  (forgotten)            Abandoned ◄──────────────┴──────────── Cancelling
-///                             │                                    │   │
-///                             └──────── Return or Error ───────────┴───┴──► (gone)
+///  Queued ──first chunk──► Sending ──last frame──► Sent ──StartAck, data──► Acked
+///    │  └──only frame────────────────────────────► │ └─cancel─┐ ┌─cancel──┘ │
+///    │ cancel, timeout,      │ cancel, timeout,    │          ▼ ▼           │
+///    │ deadline              │ deadline   timeout, │      Cancelling        │
+///    ▼                       ▼            deadline │          │ likewise    │ deadline
+///  (forgotten)           Abandoned ◄───────────────┴──────────┴─────────────┘
+///
+///  Sent, Acked, Cancelling, Abandoned ──Return or Error──► (gone)
 /// ```
+///
+/// The streams of a dialog go on beside these states, the caller's until it cancels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Nothing of it is on the wire.
@@ -36,7 +42,7 @@ enum State {
     Sending { fresh: bool },
     /// The `Start` is on the wire.
     Sent { fresh: bool },
-    /// The callee has acknowledged it, or sent part of its outcome.
+    /// The callee has acknowledged it, or sent anything of its stream or outcome.
     Acked,
     /// Asked to stop; the outcome is still awaited.
     Cancelling { acked: bool },
@@ -70,29 +76,42 @@ pub(crate) enum Step {
     Ask,
 }
 
+/// What a context is started with, beside its arguments.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) function: Box<str>,
+    /// How long it may take, and when that is over, if ever.
+    pub(crate) deadline: Option<(Duration, Option<Instant>)>,
+    pub(crate) dialog: bool,
+}
+
 /// One context that was started here.
 #[derive(Debug)]
 pub(crate) struct Caller {
     state: State,
-    function: Box<str>,
-    deadline_us: Option<u64>,
-    kwargs: Chunks,
-    outcome: Assembly,
+    head: Head,
+    pub(crate) traffic: Traffic,
 }
 
 impl Caller {
-    pub(crate) fn new(function: &str, kwargs: Bytes, deadline_us: Option<u64>) -> Self {
-        Self {
-            state: State::Queued,
-            function: function.into(),
-            deadline_us,
-            kwargs: Chunks::new(kwargs),
-            outcome: Assembly::default(),
-        }
+    pub(crate) fn new(context: ContextId, head: Head, kwargs: Bytes) -> Self {
+        let (ours, theirs) = match head.dialog {
+            true => (Direction::Open, Direction::Silent),
+            false => (Direction::Plain, Direction::Plain),
+        };
+        let mut outgoing = Outgoing::new(ours);
+        outgoing.offer(context, Kind::Start, kwargs);
+        let traffic = Traffic { place: Place::default(), outgoing, incoming: Incoming::new(theirs) };
+        Self { state: State::Queued, head, traffic }
     }
 
     pub(crate) fn function(&self) -> &str {
-        &self.function
+        &self.head.function
+    }
+
+    /// When its deadline passes.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.head.deadline.and_then(|(_, due)| due)
     }
 
     /// Whether the starter still awaits its end.
@@ -112,46 +131,60 @@ impl Caller {
 
     /// What it ends with if it is cancelled here.
     pub(crate) fn cancelled(&self, by: Option<&ActorId>) -> RemoteError {
-        let kind = ContextCancelled { function: self.function.to_string() };
+        let kind = ContextCancelled { function: self.function().to_owned() };
         RemoteError { canceller: by.cloned(), ..RemoteError::of(&kind) }
     }
 
-    /// Writes the next frame of the start; true if it was the last.
-    pub(crate) fn transmit(&mut self, context: ContextId, out: &mut BytesMut) -> bool {
-        let last = match self.kwargs.next() {
-            Part::More(chunk) => {
-                Message::More { context, chunk: &chunk }.encode(out);
-                false
-            }
-            Part::Last(kwargs) => {
-                let (function, deadline_us) = (&*self.function, self.deadline_us);
-                Message::Start { context, function, kwargs: &kwargs, deadline_us }.encode(out);
-                true
-            }
+    /// What it ends with if its deadline has passed.
+    pub(crate) fn overdue(&self) -> RemoteError {
+        let limit = self.head.deadline.map_or(Duration::ZERO, |(limit, _)| limit);
+        RemoteError::of(&DeadlineExceeded::new(self.function(), limit))
+    }
+
+    /// Writes the next frame.
+    pub(crate) fn transmit(&mut self, context: ContextId, out: &mut BytesMut) {
+        let Some(frame) = self.traffic.outgoing.next() else {
+            return;
         };
-        self.state = self.state.frame_sent(last);
-        last
+        let message = match frame.message(context) {
+            Message::Start { kwargs, .. } => {
+                let Head { function, deadline, dialog } = &self.head;
+                let deadline_us =
+                    deadline.map(|(limit, _)| u64::try_from(limit.as_micros()).unwrap_or(u64::MAX));
+                Message::Start { context, function, kwargs, deadline_us, dialog: *dialog }
+            }
+            other => other,
+        };
+        message.encode(out);
+        self.state = self.state.frame_sent(!matches!(message, Message::More { .. }));
     }
 
     /// The starter wants it to stop.
-    pub(crate) fn cancel(&mut self) -> Step {
+    pub(crate) fn cancel(&mut self, allowance: &mut Allowance) -> Step {
+        let acked = match self.state {
+            State::Queued => return Step::Forget,
+            State::Sending { .. } => return self.abandon(true, allowance),
+            State::Sent { .. } => false,
+            State::Acked => true,
+            State::Cancelling { .. } | State::Abandoned => return Step::Nothing,
+        };
+        self.state = State::Cancelling { acked };
+        self.traffic.outgoing.close();
+        Step::Ask
+    }
+
+    /// Its deadline has passed.
+    pub(crate) fn give_up(&mut self, allowance: &mut Allowance) -> Step {
         match self.state {
             State::Queued => Step::Forget,
-            State::Sending { .. } => self.abandon(true),
-            State::Sent { .. } => {
-                self.state = State::Cancelling { acked: false };
-                Step::Ask
-            }
-            State::Acked => {
-                self.state = State::Cancelling { acked: true };
-                Step::Ask
-            }
-            State::Cancelling { .. } | State::Abandoned => Step::Nothing,
+            State::Sending { .. } | State::Sent { .. } | State::Acked => self.abandon(true, allowance),
+            State::Cancelling { .. } => self.abandon(false, allowance),
+            State::Abandoned => Step::Nothing,
         }
     }
 
     /// The start timeout has passed. A chunked start is given more time as long as it moves on.
-    pub(crate) fn expire(&mut self) -> Step {
+    pub(crate) fn expire(&mut self, allowance: &mut Allowance) -> Step {
         match self.state {
             State::Queued => Step::Forget,
             State::Sending { fresh: true } => {
@@ -162,8 +195,8 @@ impl Caller {
                 self.state = State::Sent { fresh: false };
                 Step::Rearm
             }
-            State::Sending { fresh: false } | State::Sent { fresh: false } => self.abandon(true),
-            State::Cancelling { acked: false } => self.abandon(false),
+            State::Sending { fresh: false } | State::Sent { fresh: false } => self.abandon(true, allowance),
+            State::Cancelling { acked: false } => self.abandon(false, allowance),
             State::Acked | State::Cancelling { acked: true } | State::Abandoned => Step::Nothing,
         }
     }
@@ -183,22 +216,17 @@ impl Caller {
         Ok(true)
     }
 
-    /// A part of the outcome arrived. That acknowledges the start as well: the rest may take longer
-    /// than the start timeout.
-    pub(crate) fn more(
-        &mut self,
-        context: ContextId,
-        chunk: &[u8],
-        allowance: &mut Allowance,
-    ) -> Result<(), PeerMisbehaved> {
-        if !self.replying(context)? {
-            return if chunk.is_empty() { Err(PeerMisbehaved::EmptyChunk(context)) } else { Ok(()) };
+    /// Data arrived: where it goes, or none if nobody waits for it. It acknowledges the start as
+    /// well: the rest may take longer than the start timeout.
+    pub(crate) fn receive(&mut self, context: ContextId) -> Result<Option<&mut Incoming>, PeerMisbehaved> {
+        if !self.is_replying(context)? {
+            return Ok(None);
         }
         self.state = match self.state {
             State::Cancelling { .. } => State::Cancelling { acked: true },
             _ => State::Acked,
         };
-        self.outcome.push(context, chunk, allowance)
+        Ok(Some(&mut self.traffic.incoming))
     }
 
     /// The end arrived: the outcome for the starter, or none if it has stopped waiting.
@@ -209,10 +237,10 @@ impl Caller {
         is_error: bool,
         allowance: &mut Allowance,
     ) -> Result<Option<Outcome>, PeerMisbehaved> {
-        if !self.replying(context)? {
+        let Some(incoming) = self.receive(context)? else {
             return Ok(None);
-        }
-        let whole = mem::take(&mut self.outcome).complete(context, last, allowance)?;
+        };
+        let whole = incoming.complete(context, last, allowance)?;
         if !is_error {
             return Ok(Some(Ok(whole)));
         }
@@ -223,7 +251,7 @@ impl Caller {
     }
 
     /// Whether the peer's reply is of interest, if it may reply at all.
-    fn replying(&self, context: ContextId) -> Result<bool, PeerMisbehaved> {
+    pub(crate) fn is_replying(&self, context: ContextId) -> Result<bool, PeerMisbehaved> {
         match self.state {
             State::Queued => Err(PeerMisbehaved::NotOpen(context)),
             State::Sending { .. } => Err(PeerMisbehaved::StillStarting(context)),
@@ -232,10 +260,11 @@ impl Caller {
         }
     }
 
-    /// Only before the first sign of life: there is no part of an outcome to drop.
-    fn abandon(&mut self, send_cancel: bool) -> Step {
+    /// Drops all that is to be sent and what has come; the peer's end will be dropped as well.
+    fn abandon(&mut self, send_cancel: bool, allowance: &mut Allowance) -> Step {
         self.state = State::Abandoned;
-        self.kwargs = Chunks::default();
+        self.traffic.outgoing.close();
+        self.traffic.incoming.close(allowance);
         Step::Abandon { send_cancel }
     }
 }

@@ -22,6 +22,19 @@ fn messages() -> BTreeMap<&'static str, Message<'static>> {
         function,
         kwargs,
         deadline_us,
+        dialog: false,
+    };
+    let dialog = |number, function, deadline_us| Message::Start {
+        context: context(number),
+        function,
+        kwargs: b"",
+        deadline_us,
+        dialog: true,
+    };
+    let credit = |number, messages, bytes, overrun| Message::Credit {
+        context: context(number),
+        credit: Credit { messages, bytes },
+        overrun,
     };
     BTreeMap::from([
         ("hello", Message::Hello { version: 1, max_frame: 131_072 }),
@@ -32,7 +45,16 @@ fn messages() -> BTreeMap<&'static str, Message<'static>> {
         ("start", start(1, "math:square", b"\xa1\x61x\x03", None)),
         ("start-without-arguments", start(2, "math:zero", b"", None)),
         ("start-with-deadline", start(23, "math/ops:square", b"\xa1\x61x\x03", Some(1_500_000))),
+        ("start-of-a-dialog", dialog(3, "chat:talk", None)),
+        ("start-of-a-dialog-with-deadline", dialog(5, "chat:talk", Some(24))),
         ("start-ack", Message::StartAck { context: context(24) }),
+        ("started", Message::Started { context: context(1), payload: b"\x09" }),
+        ("yield", Message::Yield { context: context(1), payload: b"\x09" }),
+        ("yield-of-nothing", Message::Yield { context: context(2), payload: b"" }),
+        ("credit", credit(1, 1, 1, Overrun::Wait)),
+        ("credit-or-error", credit(2, 0, 0, Overrun::Error)),
+        ("credit-or-drop-oldest", credit(3, 64, u64::MAX, Overrun::DropOldest)),
+        ("stop", Message::Stop { context: context(1) }),
         ("cancel", Message::Cancel { context: context(255), by: Some(("root", uuid)) }),
         ("cancel-by-nobody", Message::Cancel { context: context(256), by: None }),
         ("return", Message::Return { context: context(65_535), payload: b"\x09" }),
@@ -102,7 +124,7 @@ fn writes_and_reads_every_golden_frame() {
 #[test]
 fn rejects_every_golden_violation() {
     let rejected = Golden::read(REJECTED);
-    assert_eq!(rejected.len(), 30);
+    assert_eq!(rejected.len(), 36);
     for golden in rejected {
         let content = golden.content();
         let error = Message::decode(&content).expect_err(golden.get("name"));
@@ -124,7 +146,10 @@ fn a_frame_cut_anywhere_is_rejected() {
 fn every_message_has_a_number_of_its_own() {
     let numbers: Vec<_> = messages().values().map(Message::number).collect();
     let kinds: std::collections::BTreeSet<_> = numbers.iter().collect();
-    assert_eq!(kinds.into_iter().copied().collect::<Vec<_>>(), [0, 1, 2, 3, 4, 8, 9, 14, 15, 16, 17]);
+    assert_eq!(
+        kinds.into_iter().copied().collect::<Vec<_>>(),
+        [0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]
+    );
 }
 
 /// Prints one item in diagnostic notation, reading it without this crate's reader.

@@ -33,10 +33,8 @@ impl Session {
             self.outbox.clear();
         }
         self.phase = Phase::Leaving;
-        for (context, caller) in mem::take(&mut self.outgoing) {
-            if caller.is_queued() {
-                self.outbox.withdraw(|_| true);
-            }
+        for (context, mut caller) in mem::take(&mut self.outgoing) {
+            self.outbox.withdraw(&mut caller.traffic.place);
             if caller.is_awaited() {
                 let outcome = Err(Box::new(caller.cancelled(None)));
                 self.events.push_back(Event::Ended { context, outcome });
@@ -44,6 +42,7 @@ impl Session {
         }
         self.cancel_incoming();
         self.allowance.reset();
+        self.deadlines.clear();
         self.starts.clear();
         self.acks.clear();
         self.outbox.goodbye(reason);
@@ -84,16 +83,22 @@ impl Session {
             _ => {}
         }
         while let Some(context) = self.acks.expire(now) {
-            if self.incoming.get(&context).is_some_and(Callee::is_running) {
+            if self.incoming.get(&context).is_some_and(Callee::is_silent) {
                 self.outbox.control(Control::StartAck { context });
+            }
+        }
+        while let Some(context) = self.deadlines.expire(now) {
+            if let Some(caller) = self.outgoing.get_mut(&context) {
+                let error = caller.is_awaited().then(|| caller.overdue());
+                let step = caller.give_up(&mut self.allowance);
+                self.take_step(context, step, error, None);
             }
         }
         while let Some(context) = self.starts.expire(now) {
             let Some(caller) = self.outgoing.get_mut(&context) else {
                 continue;
             };
-            let was_queued = caller.is_queued();
-            let step = caller.expire();
+            let step = caller.expire(&mut self.allowance);
             let error = match step {
                 Step::Rearm => {
                     self.starts.set(context, now);
@@ -104,10 +109,9 @@ impl Session {
                 }
                 Step::Nothing | Step::Ask => None,
             };
-            self.take_step(context, step, was_queued, error, None);
+            self.take_step(context, step, error, None);
         }
-        let incoming = &self.incoming;
-        self.acks.prune(|context| incoming.get(&context).is_some_and(Callee::is_running));
+        self.prune_acks();
         self.prune_starts();
     }
 
@@ -139,6 +143,7 @@ impl Session {
         self.cancel_incoming();
         self.incoming.clear();
         self.allowance.reset();
+        self.deadlines.clear();
         self.starts.clear();
         self.acks.clear();
         self.pings.clear();
@@ -158,10 +163,13 @@ impl Session {
 
     /// Tells every running task to stop, and forgets those whose end can no longer be told.
     fn cancel_incoming(&mut self) {
-        let events = &mut self.events;
-        self.incoming.retain(|context, callee| {
-            if callee.cancel() {
+        let Self { incoming, events, outbox, allowance, .. } = self;
+        incoming.retain(|context, callee| {
+            if callee.cancel(allowance) {
                 events.push_back(Event::Cancel { context: *context, by: None });
+            }
+            if !callee.is_ending() {
+                outbox.withdraw(&mut callee.traffic.place);
             }
             callee.is_ending()
         });

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use greenroom_abi::ActorId;
 
-use super::{Phase, Session};
+use super::{Phase, Session, StartOptions};
+use crate::assembly::check_part;
 use crate::config::{MAX_HANDSHAKE_FRAME, MIN_MAX_FRAME};
 use crate::dialog::Callee;
 use crate::event::Event;
@@ -78,11 +79,15 @@ impl Session {
                 self.handle_goodbye(reason, now);
                 Ok(())
             }
-            Message::Start { context, function, kwargs, deadline_us } => {
-                let deadline = deadline_us.map(Duration::from_micros);
-                self.handle_start(context, function, frame.slice_ref(kwargs), deadline, now)
+            Message::Start { context, function, kwargs, deadline_us, dialog } => {
+                let options = StartOptions { deadline: deadline_us.map(Duration::from_micros), dialog };
+                self.handle_start(context, function, frame.slice_ref(kwargs), options, now)
             }
             Message::StartAck { context } => self.handle_start_ack(context),
+            Message::Started { context, payload } => self.handle_started(context, frame.slice_ref(payload)),
+            Message::Yield { context, payload } => self.handle_yield(context, frame.slice_ref(payload)),
+            Message::Credit { context, credit, overrun } => self.handle_credit(context, credit, overrun),
+            Message::Stop { context } => self.handle_stop(context),
             Message::Cancel { context, by } => self.handle_cancel(context, by),
             Message::Return { context, payload } => self.handle_end(context, frame.slice_ref(payload), false),
             Message::Error { context, payload } => self.handle_end(context, frame.slice_ref(payload), true),
@@ -136,14 +141,16 @@ impl Session {
         context: ContextId,
         function: &str,
         last: Bytes,
-        deadline: Option<Duration>,
+        options: StartOptions,
         now: Instant,
     ) -> Result<(), PeerMisbehaved> {
         self.admit(context)?;
-        let (allowance, callee) = (&mut self.allowance, self.incoming.get_mut(&context));
-        let kwargs = callee.ok_or(PeerMisbehaved::NotNew(context))?.start(context, last, allowance)?;
+        let StartOptions { deadline, dialog } = options;
+        let callee = self.incoming.get_mut(&context).ok_or(PeerMisbehaved::NotNew(context))?;
+        let kwargs = callee.start(context, last, dialog, &mut self.allowance)?;
         self.acks.set(context, now);
-        self.events.push_back(Event::Start { context, function: function.to_owned(), kwargs, deadline });
+        let function = function.to_owned();
+        self.events.push_back(Event::Start { context, function, kwargs, deadline, dialog });
         Ok(())
     }
 
@@ -168,9 +175,9 @@ impl Session {
             return Ok(());
         };
         let by = by.map(|(name, uuid)| ActorId { name: name.to_owned(), uuid: uuid.to_owned() });
-        if callee.withdraw(by.as_ref(), self.config.max_payload, &mut self.allowance) {
-            self.outbox.join_error(context);
-        } else if callee.cancel() {
+        if callee.withdraw(context, by.as_ref(), self.config.max_payload, &mut self.allowance) {
+            self.outbox.join_error(context, &mut callee.traffic.place);
+        } else if callee.cancel(&mut self.allowance) {
             self.events.push_back(Event::Cancel { context, by });
         }
         Ok(())
@@ -179,13 +186,19 @@ impl Session {
     fn handle_more(&mut self, context: ContextId, chunk: &[u8]) -> Result<(), PeerMisbehaved> {
         if self.role.opens(context) {
             let caller = self.outgoing.get_mut(&context).ok_or(PeerMisbehaved::NotOpen(context))?;
-            caller.more(context, chunk, &mut self.allowance)?;
+            match caller.receive(context)? {
+                Some(incoming) => incoming.part(context, chunk, &mut self.allowance)?,
+                None => check_part(context, chunk)?,
+            }
             self.prune_starts();
             return Ok(());
         }
         self.admit(context)?;
-        let callee = self.incoming.get_mut(&context).ok_or(PeerMisbehaved::NotNew(context))?;
-        callee.more(context, chunk, &mut self.allowance)
+        // One whose end has been sent is no fault of the peer, which cannot know yet.
+        match self.incoming.get_mut(&context) {
+            Some(callee) => callee.more(context, chunk, &mut self.allowance),
+            None => check_part(context, chunk),
+        }
     }
 
     fn handle_end(&mut self, context: ContextId, last: Bytes, is_error: bool) -> Result<(), PeerMisbehaved> {
@@ -193,10 +206,13 @@ impl Session {
             return Err(PeerMisbehaved::NotOpen(context));
         };
         let outcome = caller.get_mut().end(context, last, is_error, &mut self.allowance)?;
-        caller.remove();
+        let mut caller = caller.remove();
+        self.outbox.withdraw(&mut caller.traffic.place);
+        caller.due().into_iter().for_each(|due| self.deadlines.remove(due, context));
         if let Some(outcome) = outcome {
             self.events.push_back(Event::Ended { context, outcome });
         }
+        self.tidy();
         self.prune_starts();
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 mod close;
 mod input;
+mod streams;
 #[cfg(test)]
 mod tests;
 
@@ -17,15 +18,26 @@ use greenroom_abi::{ActorId, RemoteError};
 
 use crate::assembly::Allowance;
 use crate::config::{Config, MAX_TEXT};
-use crate::dialog::{Callee, Caller, Step};
+use crate::dialog::{Callee, Caller, Head, Step};
 use crate::event::{CloseReason, Event, Outcome, Refused};
 use crate::id::{ContextId, Role};
 use crate::message::VERSION;
 use crate::outbox::{Control, Outbox};
-use crate::timer::Timers;
+use crate::timer::{Deadlines, Timers};
+use streams::traffic;
 
 /// How many sent pings are remembered. An answer to an older one is not reported.
 const MAX_PINGS: usize = 16;
+
+/// How a context is started; by default a plain call that may take for ever.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StartOptions {
+    /// How long the context may take. It is told to the peer; past it the context ends here with
+    /// `DeadlineExceeded`, and is cancelled.
+    pub deadline: Option<Duration>,
+    /// Whether the callee is to give a first value, after which both may stream.
+    pub dialog: bool,
+}
 
 /// The phases of a connection.
 ///
@@ -55,8 +67,9 @@ enum Phase {
 /// Its methods are of four kinds, as far as they are not simple getters:
 ///
 /// - **commands** are verbs ([`start`](Self::start), [`cancel`](Self::cancel),
-///   [`finish`](Self::finish), [`ping`](Self::ping), [`goodbye`](Self::goodbye)): what the local
-///   runtime wants;
+///   [`finish`](Self::finish), [`ping`](Self::ping), [`goodbye`](Self::goodbye); in dialogs also
+///   [`started`](Self::started), [`send`](Self::send), [`stop`](Self::stop),
+///   [`grant`](Self::grant)): what the local runtime wants;
 /// - **`handle_*`** give it what happened outside: bytes, the connection's end, the time;
 /// - **`poll_*`** take from it what is to be done. After any command and any `handle_*`, call
 ///   [`poll_transmit`](Self::poll_transmit) until it writes nothing and
@@ -79,6 +92,7 @@ pub struct Session {
     allowance: Allowance,
     outbox: Outbox,
     events: VecDeque<Event>,
+    deadlines: Deadlines,
     starts: Timers,
     acks: Timers,
     pings: VecDeque<u64>,
@@ -103,6 +117,7 @@ impl Session {
             allowance: Allowance::new(config.max_payload, config.max_buffered),
             outbox,
             events: VecDeque::new(),
+            deadlines: Deadlines::default(),
             starts: Timers::new(config.start_timeout),
             acks: Timers::new(config.ack_delay),
             pings: VecDeque::new(),
@@ -112,34 +127,36 @@ impl Session {
 
     /// Command: calls a function of the peer. An [`Ended`](Event::Ended) will follow.
     ///
-    /// `deadline` is the time the caller has left; it is told to the peer and not enforced here.
-    ///
     /// # Errors
     /// [`Refused`] if a limit is reached or one of the sides has said goodbye; nothing was sent.
     pub fn start(
         &mut self,
         function: &str,
         kwargs: Bytes,
-        deadline: Option<Duration>,
+        options: StartOptions,
         now: Instant,
     ) -> Result<ContextId, Refused> {
-        if !matches!(self.phase, Phase::Handshake { .. } | Phase::Open) {
+        if !self.is_active() {
             return Err(Refused::Closed);
         }
         if function.len() > MAX_TEXT {
             return Err(Refused::FunctionTooLong { size: function.len(), limit: MAX_TEXT });
         }
-        if kwargs.len() > self.config.max_payload {
-            return Err(Refused::PayloadTooLarge { size: kwargs.len(), limit: self.config.max_payload });
-        }
+        self.check_payload(&kwargs)?;
         if self.outgoing.len() >= self.config.max_contexts {
             return Err(Refused::TooManyContexts { limit: self.config.max_contexts });
         }
         let context = self.next_outgoing;
         self.next_outgoing = context.next();
-        let deadline_us = deadline.map(|left| u64::try_from(left.as_micros()).unwrap_or(u64::MAX));
-        self.outgoing.insert(context, Caller::new(function, kwargs, deadline_us));
-        self.outbox.join(context);
+        // A deadline past the end of time never passes.
+        let deadline = options.deadline.map(|limit| (limit, now.checked_add(limit)));
+        let head = Head { function: function.into(), deadline, dialog: options.dialog };
+        let mut caller = Caller::new(context, head, kwargs);
+        self.outbox.join(context, &mut caller.traffic.place);
+        if let Some(due) = caller.due() {
+            self.deadlines.set(due, context);
+        }
+        self.outgoing.insert(context, caller);
         self.starts.set(context, now);
         Ok(context)
     }
@@ -153,13 +170,12 @@ impl Session {
         let Some(caller) = self.outgoing.get_mut(&context) else {
             return;
         };
-        let was_queued = caller.is_queued();
-        let step = caller.cancel();
+        let step = caller.cancel(&mut self.allowance);
         let error = match step {
             Step::Forget | Step::Abandon { .. } => Some(caller.cancelled(Some(by))),
             Step::Nothing | Step::Rearm | Step::Ask => None,
         };
-        self.take_step(context, step, was_queued, error, Some(by));
+        self.take_step(context, step, error, Some(by));
     }
 
     /// Command: ends a context that the peer started. To be called exactly once for each
@@ -172,20 +188,25 @@ impl Session {
         let Some(callee) = self.incoming.get_mut(&context) else {
             return;
         };
-        let is_error = outcome.is_err();
-        if callee.finish(outcome, self.config.max_payload) {
-            match is_error {
-                true => self.outbox.join_error(context),
-                false => self.outbox.join(context),
-            }
-            let incoming = &self.incoming;
-            self.acks.prune(|context| incoming.get(&context).is_some_and(Callee::is_running));
+        let Some(is_error) = callee.finish(context, outcome, self.config.max_payload, &mut self.allowance)
+        else {
+            return;
+        };
+        let place = &mut callee.traffic.place;
+        if is_error {
+            self.outbox.withdraw(place);
+            self.outbox.join_error(context, place);
+        } else {
+            self.outbox.withdraw_credit(place);
+            self.outbox.join(context, place);
         }
+        self.tidy();
+        self.prune_acks();
     }
 
     /// Command: asks the peer for a sign of life, which comes as [`Pong`](Event::Pong).
     pub fn ping(&mut self, token: u64) {
-        if !matches!(self.phase, Phase::Handshake { .. } | Phase::Open) {
+        if !self.is_active() {
             return;
         }
         if self.pings.len() == MAX_PINGS {
@@ -201,7 +222,8 @@ impl Session {
     }
 
     /// Poll: appends frames to `out` until it is `budget` bytes long or nothing is left to send;
-    /// true if anything was appended. Passes the budget by at most one frame.
+    /// true if anything was appended. Passes the budget by at most one frame, with the `Stop` that
+    /// goes before it where an error tears a message.
     ///
     /// A frame that was appended counts as sent: the driver has to send all of `out`, in order,
     /// or report a disconnect. So keep the budget small if a cancel should overtake data.
@@ -222,7 +244,7 @@ impl Session {
             Phase::Handshake { until } | Phase::Left { until, .. } => until,
             Phase::Open | Phase::Leaving | Phase::Closed { .. } => None,
         };
-        [phase, self.starts.next(), self.acks.next()].into_iter().flatten().min()
+        [phase, self.deadlines.next(), self.starts.next(), self.acks.next()].into_iter().flatten().min()
     }
 
     /// Getter: whether the session has ended. A last frame may still be to be sent, to tell the
@@ -248,26 +270,19 @@ impl Session {
         if self.outbox.transmit_control(out) {
             return true;
         }
+        while let Some(context) = self.outbox.take_creditor() {
+            if self.transmit_credit(context, out) {
+                return true;
+            }
+        }
         while let Some(context) = self.outbox.take_turn() {
-            let done = if self.role.opens(context) {
-                match self.outgoing.get_mut(&context).filter(|caller| caller.is_queued()) {
-                    Some(caller) => caller.transmit(context, out),
-                    None => continue,
-                }
-            } else {
-                match self.incoming.get_mut(&context).filter(|callee| callee.is_ending()) {
-                    Some(callee) => {
-                        let done = callee.transmit(context, out);
-                        if done {
-                            self.incoming.remove(&context);
-                        }
-                        done
-                    }
-                    None => continue,
-                }
+            let wrote = match self.role.opens(context) {
+                true => self.transmit_caller(context, out),
+                false => self.transmit_callee(context, out),
             };
-            self.outbox.took_turn(context, done);
-            return true;
+            if wrote {
+                return true;
+            }
         }
         let said = self.outbox.transmit_goodbye(out);
         if said && matches!(self.phase, Phase::Leaving) {
@@ -276,15 +291,62 @@ impl Session {
         said
     }
 
+    /// Writes the next frame of a context started here; false if it has none.
+    fn transmit_caller(&mut self, context: ContextId, out: &mut BytesMut) -> bool {
+        let Some(caller) = self.outgoing.get_mut(&context) else {
+            return false;
+        };
+        if !self.outbox.has_turn(&mut caller.traffic.place) {
+            return false;
+        }
+        let was_queued = caller.is_queued();
+        caller.transmit(context, out);
+        let done = !caller.traffic.outgoing.has_data();
+        let sent = was_queued && !caller.is_queued();
+        let place = &mut caller.traffic.place;
+        self.outbox.took_turn(context, place, done);
+        if sent {
+            self.outbox.join_credit(context, place);
+        }
+        true
+    }
+
+    /// Writes the next frame of a context that the peer started; false if it has none.
+    fn transmit_callee(&mut self, context: ContextId, out: &mut BytesMut) -> bool {
+        let Some(callee) = self.incoming.get_mut(&context) else {
+            return false;
+        };
+        if !self.outbox.has_turn(&mut callee.traffic.place) {
+            return false;
+        }
+        callee.transmit(context, out);
+        let done = !callee.traffic.outgoing.has_data();
+        self.outbox.took_turn(context, &mut callee.traffic.place, done);
+        if done && callee.is_ending() {
+            self.incoming.remove(&context);
+        }
+        true
+    }
+
     /// Does what a context started here asks for; `error` is what it ends with, if it does.
     fn take_step(
         &mut self,
         context: ContextId,
         step: Step,
-        was_queued: bool,
         error: Option<RemoteError>,
         by: Option<&ActorId>,
     ) {
+        if let Some(caller) = self.outgoing.get_mut(&context) {
+            let (due, place) = (caller.due(), &mut caller.traffic.place);
+            match step {
+                Step::Nothing | Step::Rearm => {}
+                Step::Ask => self.outbox.withdraw_data(place),
+                Step::Forget | Step::Abandon { .. } => {
+                    self.outbox.withdraw(place);
+                    due.into_iter().for_each(|due| self.deadlines.remove(due, context));
+                }
+            }
+        }
         match step {
             Step::Forget => drop(self.outgoing.remove(&context)),
             Step::Abandon { send_cancel: true } | Step::Ask => {
@@ -292,22 +354,30 @@ impl Session {
             }
             Step::Nothing | Step::Rearm | Step::Abandon { send_cancel: false } => {}
         }
-        if was_queued && matches!(step, Step::Forget | Step::Abandon { .. }) {
-            let (role, outgoing, incoming) = (self.role, &self.outgoing, &self.incoming);
-            self.outbox.withdraw(|context| match role.opens(context) {
-                true => outgoing.get(&context).is_some_and(Caller::is_queued),
-                false => incoming.get(&context).is_some_and(Callee::is_ending),
-            });
-        }
         if let Some(error) = error {
             self.events.push_back(Event::Ended { context, outcome: Err(Box::new(error)) });
         }
+        self.tidy();
         self.prune_starts();
+    }
+
+    /// Gives up places in the outbox that nobody needs any more, if they are many.
+    fn tidy(&mut self) {
+        let (role, outgoing, incoming) = (self.role, &mut self.outgoing, &mut self.incoming);
+        self.outbox.tidy(|context| {
+            traffic(role, outgoing, incoming, context).is_some_and(|traffic| traffic.place.stay())
+        });
     }
 
     /// Drops start timers that are not needed any more.
     fn prune_starts(&mut self) {
         let outgoing = &self.outgoing;
         self.starts.prune(|context| outgoing.get(&context).is_some_and(Caller::is_unacknowledged));
+    }
+
+    /// Drops acknowledgement timers that are not needed any more.
+    fn prune_acks(&mut self) {
+        let incoming = &self.incoming;
+        self.acks.prune(|context| incoming.get(&context).is_some_and(Callee::is_silent));
     }
 }

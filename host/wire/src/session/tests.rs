@@ -17,9 +17,13 @@ use crate::violation::{PeerMisbehaved, Violation};
 
 mod calls;
 mod chaos;
+mod dialogs;
 mod hostile;
 mod payloads;
 mod timing;
+
+/// A plain call without a deadline.
+const CALL: StartOptions = StartOptions { deadline: None, dialog: false };
 
 /// A session with what it told its driver, and what is on the way to it.
 struct End {
@@ -140,7 +144,7 @@ impl Pair {
     /// Starts a context on the left and lets it arrive.
     fn call(&mut self, function: &str, kwargs: &[u8]) -> ContextId {
         let kwargs = Bytes::copy_from_slice(kwargs);
-        let context = self.left.session.start(function, kwargs, None, self.now).expect("not refused");
+        let context = self.left.session.start(function, kwargs, CALL, self.now).expect("not refused");
         self.settle();
         context
     }
@@ -186,5 +190,5 @@ fn ended(context: ContextId, outcome: Outcome) -> Event {
 
 fn started(context: ContextId, function: &str, kwargs: &[u8]) -> Event {
     let kwargs = Bytes::copy_from_slice(kwargs);
-    Event::Start { context, function: function.to_owned(), kwargs, deadline: None }
+    Event::Start { context, function: function.to_owned(), kwargs, deadline: None, dialog: false }
 }

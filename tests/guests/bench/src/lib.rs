@@ -1,7 +1,11 @@
 //! What the benches call: functions that do next to nothing, so that what is measured is the way
 //! there and back.
 
+mod streams;
+
 use greenroom_guest::prelude::*;
+
+pub use streams::{drain, source};
 
 /// Ends at once.
 #[module]

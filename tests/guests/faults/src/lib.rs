@@ -3,7 +3,9 @@
 //! The host calls them as `faults:<function>`, directly in a root actor, or through actors in
 //! between by `middle:relay`. What each one does is in the file of its group.
 
+mod dialogs;
 mod errors;
+mod flows;
 mod memory;
 mod panics;
 mod residency;
@@ -13,6 +15,8 @@ mod traps;
 mod trees;
 
 use greenroom_guest::prelude::*;
+
+pub use flows::{branches, flood, quick};
 
 /// One function per way to misbehave, and a few that behave, to compare with.
 #[module]
@@ -198,9 +202,12 @@ pub mod faults {
 /// Putting up actors, calling through them, and taking them down. See `scene.rs`.
 #[module]
 pub mod stage {
+    use crate::dialogs::{self, Note, Part, Step};
     use crate::residency;
-    use crate::scene::{self, End, Shot, Whoami};
+    use crate::scene::{self, Again, End, Rules, Shot, Whoami};
+    use greenroom_guest::kind::Exit;
     use greenroom_guest::prelude::*;
+    use std::time::Duration;
 
     /// Starts a child and keeps it until its end, or this task's. `dirs` are folders of this
     /// actor's own, each with whether the child may write.
@@ -229,7 +236,84 @@ pub mod stage {
     /// Calls `function`, as `module:function`, in the actor at the end of a path of children, and
     /// gives the result's encoding.
     pub async fn pass(path: Vec<String>, function: String, kwargs: ByteBuf) -> Result<ByteBuf, Fault> {
-        scene::pass(path, function, kwargs).await
+        scene::pass(path, function, kwargs, None).await
+    }
+
+    /// As `pass`, with so many milliseconds for the call of the first actor on the path.
+    pub async fn timed(
+        path: Vec<String>,
+        function: String,
+        kwargs: ByteBuf,
+        ms: u64,
+    ) -> Result<ByteBuf, Fault> {
+        scene::pass(path, function, kwargs, Some(Duration::from_millis(ms))).await
+    }
+
+    /// How many milliseconds this task has left, if it has a deadline.
+    pub fn remaining() -> Option<u64> {
+        current_context().remaining().map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// How the process of a child ended that runs now.
+    pub async fn closed(name: String) -> Result<Exit, Fault> {
+        scene::closed(name).await
+    }
+
+    /// Keeps children in a supervised nursery until its end, or this task's.
+    pub async fn supervise(children: Vec<(String, Option<Again>)>, rules: Rules) -> Result<(), Fault> {
+        scene::supervise(children, rules).await
+    }
+
+    /// Has a one-shot supervised that always fails, or never, and gives what its nursery comes to.
+    pub async fn supervise_shot(fail: bool, rules: Rules) -> Result<(), Fault> {
+        scene::supervise_shot(fail, rules).await
+    }
+
+    /// Keeps the workers of a cluster until their end, or this task's. Without modules they are
+    /// started with those of this suite.
+    pub async fn cluster(name: String, modules: Option<Vec<String>>, count: u32) -> Result<(), Fault> {
+        scene::cluster(name, modules, count).await
+    }
+
+    /// Opens a context with `talk:play` in an actor, a child or any other of the tree, and gives
+    /// the notes of this side.
+    pub async fn open(
+        with: String,
+        there: Vec<Step>,
+        here: Vec<Step>,
+        timeout_ms: Option<u64>,
+    ) -> Result<Vec<Note>, Fault> {
+        dialogs::open(with, there, here, timeout_ms.map(Duration::from_millis)).await
+    }
+
+    /// As `open`, with this side's part in a scope; gives the notes of the other side too.
+    pub async fn enclose(
+        with: String,
+        there: Vec<Step>,
+        here: Vec<Step>,
+    ) -> Result<(Vec<Note>, Option<Vec<Note>>), Fault> {
+        dialogs::enclose(with, there, here).await
+    }
+
+    /// Opens a context by name and takes one part of its contract for text.
+    pub async fn misread(with: String, part: Part, there: Vec<Step>) -> Result<Vec<Note>, Fault> {
+        dialogs::misread(with, part, there).await
+    }
+
+    /// Cancels a context while a message of so many MiB is on its way in it; gives how many
+    /// milliseconds that took.
+    pub async fn pour(with: String, mib: u32) -> Result<u64, Fault> {
+        dialogs::pour(with, mib as usize).await
+    }
+
+    /// How many numbers the contexts opened here have sent.
+    pub fn sent() -> u32 {
+        dialogs::sent()
+    }
+
+    /// Sends a signal to a context opened here; gives whether it was waiting.
+    pub fn send_signal(key: String, value: i64) -> bool {
+        residency::send_signal(&key, value)
     }
 
     /// Cancels a child.
@@ -285,6 +369,48 @@ pub mod stage {
     }
 }
 
+/// Answering in contexts. See `dialogs.rs`.
+#[module]
+pub mod talk {
+    use crate::dialogs::{self, Note, Step};
+    use crate::residency;
+    use greenroom_guest::prelude::*;
+
+    /// Does what it is told, and gives its notes.
+    #[context]
+    pub async fn play(ctx: Context<i64, i64, i64>, steps: Vec<Step>) -> Result<Vec<Note>, Fault> {
+        dialogs::answer(ctx, steps).await
+    }
+
+    /// Has room for many messages, and receives none.
+    #[context]
+    pub async fn sink(mut ctx: Context<(), (), ByteBuf>) -> Result<(), Fault> {
+        ctx.started(())?;
+        let _stream = ctx.open_stream()?;
+        std::future::pending().await
+    }
+
+    /// How many tasks of this instance hold the key.
+    pub fn probe(key: String) -> u32 {
+        residency::held(&key)
+    }
+
+    /// How many guards this instance has dropped.
+    pub fn drops() -> u32 {
+        residency::drops()
+    }
+
+    /// How many numbers the parties of this instance have sent.
+    pub fn sent() -> u32 {
+        dialogs::sent()
+    }
+
+    /// Sends a signal to a party that waits for it; gives whether it was waiting.
+    pub fn send_signal(key: String, value: i64) -> bool {
+        residency::send_signal(&key, value)
+    }
+}
+
 /// Passing calls on.
 #[module]
 pub mod middle {
@@ -309,13 +435,17 @@ pub mod middle {
 }
 
 /// Calls a function without arguments in a leaf below a middle actor: three levels, the root
-/// being this one. Its failure is this function's.
+/// being this one. Its failure is this function's. The call may have a deadline.
 #[greenroom_guest::main]
-async fn main(function: String) -> Result<ByteBuf, Fault> {
+async fn main(function: String, deadline_ms: Option<u64>) -> Result<ByteBuf, Fault> {
     let nursery = Nursery::open();
     let middle = nursery.start_actor("middle", [middle::MODULE, faults::MODULE]).await?;
     let call = middle::relay { module: "faults".into(), function, kwargs: ByteBuf::new(), enable: None };
-    let result = middle.run(call).await?;
+    let call = middle.run(call);
+    let result = match deadline_ms {
+        Some(ms) => call.timeout(std::time::Duration::from_millis(ms)).await?,
+        None => call.await?,
+    };
     middle.cancel_actor().await?;
     Ok(result)
 }

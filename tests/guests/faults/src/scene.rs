@@ -1,17 +1,20 @@
 //! Actors that a test puts up, calls through, and takes down, one step at a time.
 //!
-//! Owns: the children of this instance by name, and the ways for a scope to end. Must not know:
+//! Owns: the children of this instance by name, and the ways for a scope to begin and end. Must not know:
 //! what is tested. Invariant: a child is listed exactly while the task that owns it runs.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::{IntoFuture, pending, poll_fn};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
+use greenroom_guest::Run;
+use greenroom_guest::kind::Exit;
 use greenroom_guest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{faults, traps};
+use crate::{faults, stage, traps};
 
 thread_local! {
     static CHILDREN: RefCell<Children> = RefCell::default();
@@ -64,23 +67,149 @@ pub(crate) async fn ready(name: String) -> ActorId {
     .await
 }
 
+fn child(name: &str) -> Option<Portal> {
+    CHILDREN.with_borrow(|children| children.portals.get(name).cloned())
+}
+
+fn listed(name: &str) -> Result<Portal, Fault> {
+    child(name).ok_or_else(|| Fault::msg(format_args!("there is no child `{name}`")))
+}
+
+/// A portal to a child, or to any other actor of the tree.
+pub(crate) async fn peer(name: &str) -> Result<Portal, Fault> {
+    if let Some(child) = child(name) {
+        return Ok(child);
+    }
+    let found = find_actor(name).await?;
+    found.ok_or_else(|| Fault::msg(format_args!("there is no actor `{name}`")))
+}
+
 /// Calls `function`, as `module:function`, in the actor at the end of a path of children.
-pub(crate) async fn pass(path: Vec<String>, function: String, kwargs: ByteBuf) -> Result<ByteBuf, Fault> {
+pub(crate) async fn pass(
+    path: Vec<String>,
+    function: String,
+    kwargs: ByteBuf,
+    timeout: Option<Duration>,
+) -> Result<ByteBuf, Fault> {
     let Some((next, rest)) = path.split_first() else { fault!("the path is empty") };
-    let listed = CHILDREN.with_borrow(|children| children.portals.get(next).cloned());
-    let Some(portal) = listed else { fault!("there is no child `{next}`") };
+    let portal = listed(next)?;
     if !rest.is_empty() {
-        return Ok(portal.run(crate::stage::pass { path: rest.to_vec(), function, kwargs }).await?);
+        let call = portal.run(crate::stage::pass { path: rest.to_vec(), function, kwargs });
+        return Ok(within(call, timeout).await?);
     }
     let Some((module, function)) = function.split_once(':') else { fault!("`{function}` has no module") };
-    Ok(ByteBuf::from(portal.run_encoded(module, function, Kwargs::from_payload(kwargs.into_vec())).await?))
+    let call = portal.run_encoded(module, function, Kwargs::from_payload(kwargs.into_vec()));
+    Ok(ByteBuf::from(within(call, timeout).await?))
+}
+
+fn within<T>(call: Run<T>, timeout: Option<Duration>) -> Run<T> {
+    match timeout {
+        Some(timeout) => call.timeout(timeout),
+        None => call,
+    }
 }
 
 /// Cancels a child.
 pub(crate) async fn cancel(name: String) -> Result<(), Fault> {
-    let listed = CHILDREN.with_borrow(|children| children.portals.get(&name).cloned());
-    let Some(portal) = listed else { fault!("there is no child `{name}`") };
-    Ok(portal.cancel_actor().await?)
+    Ok(listed(&name)?.cancel_actor().await?)
+}
+
+/// How the process of a child ended that runs now.
+pub(crate) async fn closed(name: String) -> Result<Exit, Fault> {
+    Ok(listed(&name)?.closed().await)
+}
+
+/// When a supervised child is started again.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub enum Again {
+    /// Always.
+    Permanent,
+    /// When it failed.
+    Transient,
+    /// Never.
+    Temporary,
+}
+
+impl From<Again> for Restart {
+    fn from(again: Again) -> Self {
+        match again {
+            Again::Permanent => Self::Permanent,
+            Again::Transient => Self::Transient,
+            Again::Temporary => Self::Temporary,
+        }
+    }
+}
+
+/// How a nursery supervises its children.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Rules {
+    strategy: Strategy,
+    restarts: u32,
+    within_ms: u64,
+    pause_ms: u64,
+}
+
+/// Which children are started again when one is.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Strategy {
+    /// That one.
+    OneForOne,
+    /// That one and the later ones.
+    RestForOne,
+    /// All.
+    OneForAll,
+}
+
+impl From<Rules> for Supervision {
+    fn from(rules: Rules) -> Self {
+        let supervision = match rules.strategy {
+            Strategy::OneForOne => Self::one_for_one(),
+            Strategy::RestForOne => Self::rest_for_one(),
+            Strategy::OneForAll => Self::one_for_all(),
+        };
+        let pause = Duration::from_millis(rules.pause_ms);
+        let within = Duration::from_millis(rules.within_ms);
+        supervision.intensity(rules.restarts, within).backoff(pause, pause * 8)
+    }
+}
+
+/// Keeps children in a supervised nursery until its end, or this task's.
+pub(crate) async fn supervise(children: Vec<(String, Option<Again>)>, rules: Rules) -> Result<(), Fault> {
+    let nursery = Nursery::supervised(rules.into());
+    let mut kept = Vec::new();
+    for (name, again) in children {
+        let starting = nursery.start_actor(name.clone(), [faults::MODULE, stage::MODULE]);
+        let portal = match again {
+            Some(again) => starting.restart(again.into()).await?,
+            None => starting.await?,
+        };
+        kept.push(Listed::new(name, portal));
+    }
+    Ok(nursery.join().await?)
+}
+
+/// Has a one-shot supervised that always fails, or never.
+pub(crate) async fn supervise_shot(fail: bool, rules: Rules) -> Result<(), Fault> {
+    let nursery = Nursery::supervised(rules.into());
+    if fail {
+        let failing = faults::error { code: 7, text: "again".into() };
+        let _running = nursery.run_in_actor(failing).named("shot").await?;
+        nursery.join().await?;
+    } else {
+        let _running = nursery.run_in_actor(faults::sleep_ms { ms: 1 }).named("shot").await?;
+        nursery.join().await?;
+    }
+    Ok(())
+}
+
+/// Keeps the workers of a cluster until their end, or this task's.
+pub(crate) async fn cluster(name: String, modules: Option<Vec<String>>, count: u32) -> Result<(), Fault> {
+    let nursery = Nursery::open();
+    let modules = modules.unwrap_or_else(|| vec![faults::MODULE.name().into(), stage::MODULE.name().into()]);
+    let portals = nursery.open_actor_cluster(name, modules, count as usize).await?;
+    let _listed: Vec<_> =
+        portals.into_iter().map(|portal| Listed::new(portal.actor().name, portal)).collect();
+    Ok(nursery.join().await?)
 }
 
 /// The main task of an actor that lives only for it.

@@ -24,11 +24,12 @@ pub(crate) fn burn(time: Duration) {
     }
 }
 
-/// Takes its time to go.
+/// Takes its time to go, and tells when it begins and when it is done.
 pub(crate) struct SlowDrop(pub(crate) Duration);
 
 impl Drop for SlowDrop {
     fn drop(&mut self) {
+        log::info!("slow drop: begun");
         burn(self.0);
         drop(CountedDrop);
         log::info!("slow drop: done");

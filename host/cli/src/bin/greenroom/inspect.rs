@@ -67,6 +67,11 @@ fn describe_export(info: &ComponentInfo, export: &Export) -> String {
             if !signature.result.is_empty() && signature.result != "()" {
                 let _ = write!(line, " -> {}", compact(&signature.result));
             }
+            if let Some(context) = &signature.context {
+                let [first, sends, receives] =
+                    [&context.first, &context.sends, &context.receives].map(|ty| compact(ty));
+                let _ = write!(line, ", a context: starts with {first}, sends {sends}, receives {receives}");
+            }
             if !signature.doc.is_empty() {
                 let _ = write!(line, "  // {}", signature.doc.trim());
             }

@@ -165,6 +165,7 @@ mod tests {
             params: vec![("vals".into(), "Vec < i64 >".into())],
             result: String::new(),
             doc: String::new(),
+            context: None,
         };
         assert!(kwargs(&[("vals".into(), "[1]".into())], Some(&signature)).is_ok());
         assert!(kwargs(&[("x".into(), "1".into())], Some(&signature)).is_err());

@@ -1,14 +1,14 @@
 //! A broker that starts actors as tasks of this process.
 //!
-//! Owns: the tree, starting, cancelling and killing its actors, their exit notices. Must not
-//! know: guests, links. Invariant: it speaks and hears what the real one does, message for
-//! message.
+//! Owns: the tree, starting, introducing, cancelling and killing its actors, their exit notices.
+//! Must not know: guests, links. Invariant: it speaks and hears what the real one does, message
+//! for message.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use greenroom_abi::kind::{Exit, SpawnFailed};
+use greenroom_abi::kind::{Exit, PermissionDenied, SpawnFailed};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::{Attachment, Channel, Packet, memory_channel};
 use greenroom_wire::control::{self, Limits, RequestId, SpawnSpec, ToActor, ToBroker};
@@ -19,7 +19,7 @@ use super::guest::Library;
 use super::world::{Journal, packet};
 use crate::{Actor, End, Identity};
 
-/// When the death of an actor is told to its parent.
+/// When the death of an actor is told to those who have a pipe to it.
 #[derive(Clone, Copy, Default)]
 pub(crate) enum Notice {
     #[default]
@@ -44,7 +44,11 @@ struct State {
     notice: Notice,
     /// How long each actor takes from its process's start until it is ready.
     startup: Duration,
+    /// How many more starts of a name fail.
+    refusals: BTreeMap<String, usize>,
     records: BTreeMap<String, Record>,
+    /// Those that can be called, in the order in which they could.
+    ready: Vec<String>,
 }
 
 struct Record {
@@ -52,6 +56,8 @@ struct Record {
     parent: Option<String>,
     actor: Actor,
     cable: Option<Cable>,
+    /// The pipes to whom it has found and who has found it.
+    others: Vec<(String, Cable)>,
     packets: mpsc::UnboundedSender<Packet>,
     /// What a stopped actor will never read from.
     frozen: Option<mpsc::UnboundedSender<Packet>>,
@@ -77,6 +83,7 @@ impl Broker {
             parent: None,
             actor: operator.clone(),
             cable: None,
+            others: Vec::new(),
             packets,
             frozen: None,
             starting: None,
@@ -100,6 +107,11 @@ impl Broker {
 
     pub(crate) fn set_startup(&self, startup: Duration) {
         self.state().startup = startup;
+    }
+
+    /// Has the next so many starts of `name` fail.
+    pub(crate) fn refuse_next(&self, name: &str, times: usize) {
+        self.state().refusals.insert(name.to_owned(), times);
     }
 
     /// How many actors are alive, the operator not counted.
@@ -141,12 +153,16 @@ impl Broker {
         }
     }
 
+    /// The pipes that an actor has to others, its parent's first.
+    pub(crate) fn cables(&self, id: &ActorId) -> Vec<Cable> {
+        let state = self.state();
+        state.records.get(&id.uuid).into_iter().flat_map(Record::cables).cloned().collect()
+    }
+
     /// Stops an actor: it neither reads nor writes any more, and only a kill ends it.
     pub(crate) fn stop(&self, id: &ActorId) {
         if let Some(record) = self.state().records.get_mut(&id.uuid) {
-            if let Some(cable) = &record.cable {
-                cable.hold();
-            }
+            record.cables().for_each(Cable::hold);
             let nowhere = mpsc::unbounded_channel().0;
             record.frozen = Some(std::mem::replace(&mut record.packets, nowhere));
         }
@@ -198,6 +214,8 @@ impl Broker {
                 }
             }
             ToBroker::CancelActor { request, actor } => self.cancel(from, request, &actor),
+            ToBroker::Find { request, name } => self.find(from, request, &name),
+            ToBroker::Invite { .. } => panic!("no program is outside this one"),
             ToBroker::LoadFailed { .. } | ToBroker::Log(_) | ToBroker::Progress { .. } => {}
         }
     }
@@ -206,6 +224,11 @@ impl Broker {
         let guest = self.0.library.guest(&spec.modules).map_err(|module| format!("no module `{module}`"))?;
         let startup = {
             let mut state = self.state();
+            let left = state.refusals.get_mut(&spec.name).filter(|left| **left > 0);
+            if let Some(left) = left {
+                *left -= 1;
+                return Err("on purpose".to_owned());
+            }
             state.started += 1;
             state.startup
         };
@@ -222,6 +245,7 @@ impl Broker {
             parent: Some(parent.to_owned()),
             actor: actor.clone(),
             cable: Some(cable),
+            others: Vec::new(),
             packets,
             frozen: None,
             starting: Some((request, near)),
@@ -259,6 +283,7 @@ impl Broker {
         });
         if let Some((request, pipe, id, parent)) = starting {
             self.0.journal.note(format!("started {}", id.name));
+            self.state().ready.push(uuid.to_owned());
             self.tell(&parent, &ToActor::Spawned { request, result: Ok(id) }, vec![pipe]);
         }
     }
@@ -269,10 +294,40 @@ impl Broker {
         self.tell(parent, &ToActor::Spawned { request, result }, Vec::new());
     }
 
+    /// Gives two actors a pipe to each other, and tells each who the other is.
+    fn find(&self, asker: &str, request: RequestId, name: &str) {
+        let mut state = self.state();
+        let ready = state.ready.iter().filter(|uuid| *uuid != asker);
+        let found = ready
+            .filter_map(|uuid| state.records.get(uuid))
+            .find(|record| record.id.name == name && !record.cancelled && !record.gone);
+        let Some(found) = found.map(|record| record.id.clone()) else {
+            drop(state);
+            return self.tell(asker, &ToActor::Found { request, result: Ok(None) }, Vec::new());
+        };
+        let (cable, near, far) = Cable::lay();
+        let Some(finder) = state.records.get_mut(asker) else { return };
+        let actor = finder.id.clone();
+        finder.others.push((found.uuid.clone(), cable.clone()));
+        if let Some(record) = state.records.get_mut(&found.uuid) {
+            record.others.push((asker.to_owned(), cable));
+        }
+        drop(state);
+        self.0.journal.note(format!("introduced {actor} to {found}"));
+        self.tell(&found.uuid, &ToActor::Introduced { actor }, vec![far]);
+        self.tell(asker, &ToActor::Found { request, result: Ok(Some(found)) }, vec![near]);
+    }
+
     /// Asks an actor to end, then orders it, then kills it.
     fn cancel(&self, asker: &str, request: RequestId, uuid: &str) {
         let mut state = self.state();
         let by = state.records[asker].id.clone();
+        if state.records.contains_key(uuid) && !state.owns(asker, uuid) {
+            drop(state);
+            let right = "only an owner may".to_owned();
+            let result = Err(Box::new(RemoteError::of(&PermissionDenied { right })));
+            return self.tell(asker, &ToActor::Ended { request, result }, Vec::new());
+        }
         let Some(record) = state.records.get_mut(uuid) else {
             drop(state);
             return self.tell(asker, &ToActor::Ended { request, result: Ok(()) }, Vec::new());
@@ -302,19 +357,22 @@ impl Broker {
         let notice = state.notice;
         let Some(record) = state.records.get_mut(uuid) else { return };
         record.gone = true;
-        if let Some(cable) = record.cable.take() {
-            cable.cut();
-        }
+        record.cables().for_each(Cable::cut);
+        record.cable = None;
+        let mut others: Vec<String> = record.others.drain(..).map(|(other, _)| other).collect();
+        others.extend(record.parent.clone());
+        others.sort();
+        others.dedup();
         let (id, parent, starting) = (record.id.clone(), record.parent.clone(), record.starting.take());
         let children: Vec<_> = state.children(uuid).map(|record| record.id.clone()).collect();
         drop(state);
         self.0.journal.note(format!("exited {}", id.name));
-        if let Some(parent) = parent {
-            if let Some((request, _)) = starting {
-                let reason = "it ended before it was ready".to_owned();
-                self.refuse(&parent, request, id.name.clone(), reason, Some(exit.clone()));
-            }
-            self.announce(parent, id, exit, notice);
+        if let (Some(parent), Some((request, _))) = (parent, starting) {
+            let reason = "it ended before it was ready".to_owned();
+            self.refuse(&parent, request, id.name.clone(), reason, Some(exit.clone()));
+        }
+        for other in others {
+            self.announce(other, id.clone(), exit.clone(), notice);
         }
         for child in children {
             self.kill(&child, Exit::Signal(9));
@@ -322,16 +380,16 @@ impl Broker {
         self.prune(uuid);
     }
 
-    fn announce(&self, parent: String, actor: ActorId, exit: Exit, notice: Notice) {
+    fn announce(&self, to: String, actor: ActorId, exit: Exit, notice: Notice) {
         let message = ToActor::Exited { actor, exit };
         match notice {
-            Notice::AtOnce => self.tell(&parent, &message, Vec::new()),
+            Notice::AtOnce => self.tell(&to, &message, Vec::new()),
             Notice::Never => {}
             Notice::Late(delay) => {
                 let broker = self.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
-                    broker.tell(&parent, &message, Vec::new());
+                    broker.tell(&to, &message, Vec::new());
                 });
             }
         }
@@ -359,7 +417,19 @@ impl Broker {
     }
 }
 
+impl Record {
+    fn cables(&self) -> impl Iterator<Item = &Cable> {
+        self.cable.iter().chain(self.others.iter().map(|(_, cable)| cable))
+    }
+}
+
 impl State {
+    /// Whether `ancestor` stands above `actor`.
+    fn owns(&self, ancestor: &str, actor: &str) -> bool {
+        let parent = self.records.get(actor).and_then(|record| record.parent.as_deref());
+        parent.is_some_and(|parent| parent == ancestor || self.owns(ancestor, parent))
+    }
+
     fn children<'a>(&'a self, uuid: &'a str) -> impl Iterator<Item = &'a Record> {
         self.records.values().filter(move |record| record.parent.as_deref() == Some(uuid))
     }

@@ -5,6 +5,7 @@
 //! be resolved.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -42,7 +43,7 @@ impl Library {
     }
 
     /// The guest that has these modules enabled; the name of one that does not exist otherwise.
-    pub(super) fn guest(&self, modules: &[String]) -> Result<Native, String> {
+    pub(crate) fn guest(&self, modules: &[String]) -> Result<Native, String> {
         let of = |module: &str| {
             let prefix = format!("{module}:");
             let all = self.functions.iter();
@@ -63,7 +64,7 @@ impl Library {
 }
 
 /// A part of a library, as an actor's guest.
-pub(super) struct Native {
+pub(crate) struct Native {
     functions: Vec<(String, Function)>,
     discarded: Arc<Mutex<Vec<String>>>,
 }
@@ -92,5 +93,29 @@ impl Guest for Native {
 
     fn discard(&self, function: FunctionId) {
         self.discarded.lock().expect("not poisoned").push(self.functions[function.0].0.clone());
+    }
+}
+
+/// Counts the tasks that run, in whatever actor.
+#[derive(Clone, Default)]
+pub(crate) struct Running(Arc<AtomicUsize>);
+
+impl Running {
+    /// One more, until what this gives is dropped.
+    pub(crate) fn begin(&self) -> impl Drop + Send + use<> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Run(self.0.clone())
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+struct Run(Arc<AtomicUsize>);
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

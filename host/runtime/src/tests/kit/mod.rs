@@ -11,7 +11,7 @@ mod world;
 
 pub(crate) use broker::Notice;
 pub(crate) use cable::Cable;
-pub(crate) use guest::Library;
+pub(crate) use guest::{Library, Running};
 pub(crate) use world::{
     Journal, World, arguments, died, failure, forever, id, identity, kwargs, one_shot, packet, spec, value,
 };

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::broker::Broker;
 use super::guest::Library;
-use crate::{Actor, Identity, Idle, Nursery, OneShot, Outcome, Portal};
+use crate::{Actor, Identity, Idle, Nursery, OneShot, Outcome, Portal, Supervision};
 
 /// What happened, in order; shared by everybody in a test.
 #[derive(Clone, Default)]
@@ -63,6 +63,11 @@ impl World {
         Nursery::open(&self.operator)
     }
 
+    /// A scope of the operator's own that starts its children again.
+    pub(crate) fn supervised(&self, supervision: Supervision) -> Nursery {
+        Nursery::open_supervised(&self.operator, supervision)
+    }
+
     /// A daemon with all of `modules`, in a scope of its own.
     pub(crate) async fn daemon(&self, name: &str, modules: &[&str]) -> Portal {
         self.nursery().start(spec(name, modules), None).await.expect("starts")
@@ -70,7 +75,7 @@ impl World {
 
     /// The actor behind a portal.
     pub(crate) fn actor(&self, portal: &Portal) -> Actor {
-        self.broker.actor(portal.peer()).expect("is alive")
+        self.broker.actor(&portal.peer()).expect("is alive")
     }
 
     /// Waits until nothing but the operator is alive and its links are closed.

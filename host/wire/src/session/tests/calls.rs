@@ -21,7 +21,7 @@ fn a_call_is_two_frames() {
 fn both_sides_call_under_their_own_ids() {
     let mut pair = Pair::open();
     let left = [pair.call("a:b", b""), pair.call("a:b", b"")];
-    let right = pair.right.session.start("c:d", Bytes::new(), None, pair.now).expect("not refused");
+    let right = pair.right.session.start("c:d", Bytes::new(), CALL, pair.now).expect("not refused");
     assert_eq!((left, right), ([id(1), id(3)], id(2)));
     pair.settle();
     assert_eq!(pair.left.take_events(), [started(right, "c:d", b"")]);
@@ -37,7 +37,7 @@ fn both_sides_call_under_their_own_ids() {
 #[test]
 fn starts_go_behind_hello_without_a_round_trip() {
     let mut pair = Pair::new(Config::default());
-    let context = pair.left.session.start("a:b", Bytes::new(), None, pair.now).expect("not refused");
+    let context = pair.left.session.start("a:b", Bytes::new(), CALL, pair.now).expect("not refused");
     pair.transmit();
     pair.right.receive(pair.now);
     assert_eq!(pair.right.take_events(), [Event::Opened, started(context, "a:b", b"")]);
@@ -46,7 +46,7 @@ fn starts_go_behind_hello_without_a_round_trip() {
 #[test]
 fn the_acceptor_speaks_only_when_spoken_to() {
     let mut pair = Pair::new(Config::default());
-    let context = pair.right.session.start("a:b", Bytes::new(), None, pair.now).expect("not refused");
+    let context = pair.right.session.start("a:b", Bytes::new(), CALL, pair.now).expect("not refused");
     pair.right.session.ping(5);
     assert!(!pair.right.session.has_output());
     assert!(!pair.right.session.poll_transmit(&mut BytesMut::new(), 1000));
@@ -59,7 +59,10 @@ fn the_acceptor_speaks_only_when_spoken_to() {
 fn a_deadline_arrives_as_the_time_left() {
     let mut pair = Pair::open();
     let left = Duration::from_micros(1_234_567);
-    pair.left.session.start("a:b", Bytes::new(), Some(left), pair.now).expect("not refused");
+    pair.left
+        .session
+        .start("a:b", Bytes::new(), StartOptions { deadline: Some(left), dialog: false }, pair.now)
+        .expect("not refused");
     pair.settle();
     let deadline = match pair.right.take_events().as_slice() {
         [Event::Start { deadline, .. }] => *deadline,
@@ -88,7 +91,7 @@ fn a_cancelled_task_still_tells_its_end() {
 #[test]
 fn a_cancel_before_the_start_was_sent_ends_here() {
     let mut pair = Pair::open();
-    let context = pair.left.session.start("a:b", Bytes::new(), None, pair.now).expect("not refused");
+    let context = pair.left.session.start("a:b", Bytes::new(), CALL, pair.now).expect("not refused");
     pair.left.session.cancel(context, &actor("boss"));
     assert!(!pair.left.session.has_output());
     let events = pair.left.take_events();
@@ -133,7 +136,7 @@ fn a_lost_link_ends_everything_once() {
     let cancelled = pair.call("a:c", b"");
     pair.left.session.cancel(cancelled, &actor("boss"));
     pair.settle();
-    let unsent = pair.left.session.start("a:d", Bytes::new(), None, pair.now).expect("not refused");
+    let unsent = pair.left.session.start("a:d", Bytes::new(), CALL, pair.now).expect("not refused");
     pair.right.take_events();
 
     let lost = error("ActorDied");
@@ -147,7 +150,7 @@ fn a_lost_link_ends_everything_once() {
     pair.right.session.finish(running, Ok(Bytes::new()));
     pair.cut(&lost);
     assert_eq!((pair.left.take_events(), pair.right.take_events()), (vec![], vec![]));
-    let refused = pair.left.session.start("a:b", Bytes::new(), None, pair.now);
+    let refused = pair.left.session.start("a:b", Bytes::new(), CALL, pair.now);
     assert_eq!(refused, Err(Refused::Closed));
     assert!(pair.left.session.is_closed());
     pair.assert_idle();
@@ -159,14 +162,14 @@ fn goodbye_sends_what_has_ended_and_closes() {
     let done = pair.call("a:b", b"");
     let running = pair.call("a:c", b"");
     pair.right.take_events();
-    let own = pair.right.session.start("c:d", Bytes::new(), None, pair.now).expect("not refused");
+    let own = pair.right.session.start("c:d", Bytes::new(), CALL, pair.now).expect("not refused");
     pair.settle();
     pair.left.take_events();
 
     pair.right.session.finish(done, Ok(bytes(b"\x01")));
     pair.right.session.goodbye("the actor has ended");
     assert!(!pair.right.session.is_closed());
-    assert_eq!(pair.right.session.start("a:b", Bytes::new(), None, pair.now), Err(Refused::Closed));
+    assert_eq!(pair.right.session.start("a:b", Bytes::new(), CALL, pair.now), Err(Refused::Closed));
     pair.settle();
     assert!(pair.right.session.is_closed());
     let events = pair.right.take_events();
@@ -182,7 +185,7 @@ fn goodbye_sends_what_has_ended_and_closes() {
         pair.left.take_events(),
         [ended(done, Ok(bytes(b"\x01"))), Event::Cancel { context: own, by: None }]
     );
-    assert_eq!(pair.left.session.start("a:b", Bytes::new(), None, pair.now), Err(Refused::Closed));
+    assert_eq!(pair.left.session.start("a:b", Bytes::new(), CALL, pair.now), Err(Refused::Closed));
     let died = super::error("ActorDied");
     pair.cut(&died);
     let reason = CloseReason::PeerGoodbye { reason: "the actor has ended".to_owned() };
@@ -208,7 +211,7 @@ fn limits_refuse_before_anything_is_sent() {
     let mut pair = Pair::new(Config { max_contexts: 2, max_payload: 10, ..Config::default() });
     pair.settle();
     let start = |pair: &mut Pair, function: &str, size| {
-        pair.left.session.start(function, Bytes::from(vec![0; size]), None, pair.now)
+        pair.left.session.start(function, Bytes::from(vec![0; size]), CALL, pair.now)
     };
     let refused = start(&mut pair, "a:b", 11).expect_err("too large");
     assert_eq!(refused, Refused::PayloadTooLarge { size: 11, limit: 10 });

@@ -8,7 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use greenroom_abi::kind::DeadlineExceeded;
+
 use super::*;
+
+mod streams;
+
+use streams::{Stream, Word, talks, words};
 
 /// What one side does next, or what happens to both.
 #[derive(Clone, Debug)]
@@ -16,6 +22,14 @@ enum Act {
     Start {
         side: usize,
         size: usize,
+        dialog: bool,
+        ms: Option<u64>,
+    },
+    /// A side says something in one of its dialogs.
+    Say {
+        side: usize,
+        which: usize,
+        word: Word,
     },
     Cancel {
         side: usize,
@@ -63,7 +77,10 @@ fn acts(with_ends: bool) -> impl Strategy<Value = Act> {
         100 - 2 * ends => (0..40u64).prop_map(|ms| Act::Pass { ms }),
     ];
     prop_oneof![
-        4 => (side.clone(), sizes()).prop_map(|(side, size)| Act::Start { side, size }),
+        4 => (side.clone(), sizes(), any::<bool>(), prop::option::weighted(0.2, 0..200u64))
+            .prop_map(|(side, size, dialog, ms)| Act::Start { side, size, dialog, ms }),
+        10 => (side.clone(), any::<usize>(), words())
+            .prop_map(|(side, which, word)| Act::Say { side, which, word }),
         2 => (side.clone(), any::<usize>()).prop_map(|(side, which)| Act::Cancel { side, which }),
         4 => (side.clone(), any::<usize>(), sizes(), any::<bool>())
             .prop_map(|(side, which, size, fails)| Act::Finish { side, which, size, fails }),
@@ -97,6 +114,10 @@ struct Side {
     acknowledged: BTreeSet<ContextId>,
     /// Asked for here, by any means, to stop.
     cancelled: BTreeSet<ContextId>,
+    /// Those of them that were open here then.
+    silenced: BTreeSet<ContextId>,
+    /// When the contexts that have a deadline are due.
+    due: BTreeMap<ContextId, Instant>,
     opened: bool,
     closed: bool,
 }
@@ -105,6 +126,9 @@ struct Side {
 struct World {
     pair: Pair,
     sides: [Side; 2],
+    dialogs: BTreeSet<ContextId>,
+    /// What was said in dialogs, by the side that said it.
+    streams: BTreeMap<(ContextId, usize), Stream>,
     /// Bytes written by each side and not yet arrived.
     pipes: [BytesMut; 2],
     begun: Instant,
@@ -117,7 +141,8 @@ impl World {
         let sides = [Side::default(), Side::default()];
         let pipes = [BytesMut::new(), BytesMut::new()];
         let pair = Pair::new(Config::default());
-        Self { begun: pair.now, pair, sides, pipes, orderly: true }
+        let (dialogs, streams) = (BTreeSet::new(), BTreeMap::new());
+        Self { begun: pair.now, pair, sides, dialogs, streams, pipes, orderly: true }
     }
 
     fn session(&mut self, side: usize) -> &mut Session {
@@ -127,15 +152,19 @@ impl World {
     fn perform(&mut self, act: &Act) {
         let now = self.pair.now;
         match *act {
-            Act::Start { side, size } => {
+            Act::Start { side, size, dialog, ms } => {
                 let next = self.session(side).next_outgoing;
                 let kwargs = content(next, side, size);
-                if let Ok(context) = self.session(side).start("a:b", kwargs, None, now) {
+                let options = StartOptions { deadline: ms.map(Duration::from_millis), dialog };
+                if let Ok(context) = self.session(side).start("a:b", kwargs, options, now) {
                     assert_eq!(context, next);
                     assert!(!self.sides[side].closed, "started on a closed session");
                     self.sides[side].open.insert(context, size);
+                    self.sides[side].due.extend(options.deadline.map(|limit| (context, now + limit)));
+                    self.dialogs.extend(dialog.then_some(context));
                 }
             }
+            Act::Say { side, which, ref word } => self.say(side, which, word),
             Act::Cancel { side, which } => {
                 let last = self.session(side).next_outgoing.get();
                 let any = id(which as u64 % last + 1);
@@ -143,6 +172,9 @@ impl World {
                 let context = open.unwrap_or(any);
                 self.session(side).cancel(context, &actor("boss"));
                 self.sides[side].cancelled.insert(context);
+                if open.is_some() {
+                    self.sides[side].silenced.insert(context);
+                }
             }
             Act::Finish { side, which, size, fails } => {
                 if self.sides[side].running.is_empty() {
@@ -159,7 +191,8 @@ impl World {
             Act::Ping { side } => self.session(side).ping(7),
             Act::Write { side, budget } => {
                 let mut out = BytesMut::new();
-                self.session(side).poll_transmit(&mut out, budget);
+                let has_output = self.session(side).has_output();
+                assert_eq!(self.session(side).poll_transmit(&mut out, budget), has_output);
                 self.pipes[side].extend_from_slice(&out);
             }
             Act::Arrive { side, bytes } => {
@@ -177,6 +210,11 @@ impl World {
                 self.hang_up();
                 self.session(0).handle_timeout(now);
                 self.session(1).handle_timeout(now);
+                self.observe();
+                for side in &self.sides {
+                    let overdue = |context| side.due.get(context).is_some_and(|due| *due <= now);
+                    assert!(!side.open.keys().any(overdue), "a deadline has passed");
+                }
             }
             Act::Goodbye { side } => {
                 self.session(side).goodbye("enough");
@@ -224,7 +262,8 @@ impl World {
                 assert!(!self.sides[side].opened);
                 self.sides[side].opened = true;
             }
-            Event::Start { context, kwargs, .. } => {
+            Event::Start { context, kwargs, dialog, .. } => {
+                assert_eq!(dialog, self.dialogs.contains(&context));
                 let size = self.sides[peer].open.get(&context).copied().unwrap_or(kwargs.len());
                 assert_eq!(kwargs, content(context, peer, size));
                 assert!(!self.sides[side].seen.contains(&context), "{context} started twice");
@@ -244,6 +283,13 @@ impl World {
                 assert!(self.sides[side].ended.insert(context), "{context} ended twice");
                 self.check_outcome(side, context, outcome);
             }
+            Event::Started { context, .. }
+            | Event::Message { context, .. }
+            | Event::Credit { context, .. }
+            | Event::Stopped { context } => {
+                assert!(self.dialogs.contains(&context), "{event:?} in a plain call");
+                self.hear(side, event);
+            }
             Event::Pong { token } => assert_eq!(token, 7),
             Event::Closed { .. } => {
                 self.sides[side].closed = true;
@@ -259,8 +305,14 @@ impl World {
             Ok(_) => false,
             Err(error) => error.src_type != "Oops",
         };
+        let overdue = outcome.as_ref().is_err_and(|error| error.is::<DeadlineExceeded>());
         if !own {
             assert_eq!(Some(&outcome), given);
+            if outcome.is_ok() {
+                self.check_complete(context, 1 - side);
+            }
+        } else if overdue {
+            assert!(self.sides[side].due[&context] <= self.pair.now, "too early");
         } else if self.orderly {
             assert!(self.sides[side].cancelled.contains(&context), "{outcome:?} for no reason");
             assert!(!self.sides[1 - side].seen.contains(&context), "it was started: its task decides");
@@ -306,14 +358,21 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_orderly_connection_loses_nothing(acts in prop::collection::vec(acts(false), 0..120)) {
+    fn an_orderly_connection_loses_nothing(acts in prop::collection::vec(acts(false), 0..140)) {
         let mut world = World::new();
         world.run(&acts);
         prop_assert!(world.orderly);
     }
 
     #[test]
-    fn a_connection_that_may_end_any_time_ends_everything(acts in prop::collection::vec(acts(true), 0..120)) {
+    fn dialogs_lose_nothing(talks in prop::collection::vec(talks(), 0..200)) {
+        let mut world = World::in_dialog();
+        world.run(&talks);
+        prop_assert!(world.orderly);
+    }
+
+    #[test]
+    fn a_connection_that_may_end_any_time_ends_everything(acts in prop::collection::vec(acts(true), 0..140)) {
         let mut world = World::new();
         world.run(&acts);
         world.cut();
@@ -328,7 +387,7 @@ proptest! {
         let mut pair = Pair::open();
         let contexts: Vec<_> = sizes.iter().map(|_| pair.call("a:b", b"")).collect();
         for size in &sizes {
-            pair.left.session.start("c:d", Bytes::from(vec![0; *size]), None, pair.now).expect("not refused");
+            pair.left.session.start("c:d", Bytes::from(vec![0; *size]), CALL, pair.now).expect("not refused");
         }
         let target = *which.get(&contexts);
         pair.left.session.cancel(target, &actor("boss"));
@@ -347,7 +406,7 @@ proptest! {
         let mut firsts = Vec::new();
         let mut out = BytesMut::new();
         for size in &sizes {
-            pair.left.session.start("c:d", Bytes::from(vec![0; *size]), None, pair.now).expect("not refused");
+            pair.left.session.start("c:d", Bytes::from(vec![0; *size]), CALL, pair.now).expect("not refused");
             pair.left.session.poll_transmit(&mut out, budget);
         }
         pair.left.session.poll_transmit(&mut out, usize::MAX);

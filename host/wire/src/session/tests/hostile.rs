@@ -9,6 +9,7 @@ use greenroom_abi::kind;
 use super::*;
 use crate::cbor::HeaderError;
 use crate::config::{MAX_HANDSHAKE_FRAME, MAX_PENDING_PONGS, MIN_MAX_FRAME};
+use crate::flow::{Credit, Overrun};
 use crate::violation::ApiMisuse;
 
 const HELLO: Message<'static> = Message::Hello { version: 1, max_frame: 131_072 };
@@ -20,7 +21,7 @@ fn tight() -> Config {
 }
 
 fn start(number: u64) -> Message<'static> {
-    Message::Start { context: id(number), function: "a:b", kwargs: b"", deadline_us: None }
+    Message::Start { context: id(number), function: "a:b", kwargs: b"", deadline_us: None, dialog: false }
 }
 
 fn more(number: u64, chunk: &[u8]) -> Message<'_> {
@@ -37,6 +38,41 @@ fn ack(number: u64) -> Message<'static> {
 
 fn cancel(number: u64) -> Message<'static> {
     Message::Cancel { context: id(number), by: None }
+}
+
+fn open(number: u64) -> Message<'static> {
+    Message::Start { context: id(number), function: "a:b", kwargs: b"", deadline_us: None, dialog: true }
+}
+
+fn first(number: u64) -> Message<'static> {
+    Message::Started { context: id(number), payload: b"" }
+}
+
+fn say(number: u64) -> Message<'static> {
+    Message::Yield { context: id(number), payload: b"123" }
+}
+
+fn grant(number: u64) -> Message<'static> {
+    let credit = Credit { messages: 1, bytes: 1 };
+    Message::Credit { context: id(number), credit, overrun: Overrun::Wait }
+}
+
+fn stop(number: u64) -> Message<'static> {
+    Message::Stop { context: id(number) }
+}
+
+fn fail(number: u64) -> Message<'static> {
+    Message::Error { context: id(number), payload: OOPS }
+}
+
+/// An encoded remote error.
+const OOPS: &[u8] = b"\xa3\x6aboxed_type\x64Oops\x68src_type\x64Oops\x67message\x62no";
+
+/// Lets the peer send two messages in context 1, the second of them if the first has at most four
+/// bytes.
+fn grant_two(session: &mut Session) {
+    session.grant(id(1), Credit { messages: 2, bytes: 5 }, Overrun::Wait);
+    session.poll_transmit(&mut BytesMut::new(), usize::MAX);
 }
 
 /// A session to which each message is given alone; stops at the first violation.
@@ -60,7 +96,7 @@ fn initiator() -> Session {
     let config = Config { max_payload: 2 * CHUNK, max_buffered: 2 * CHUNK, ..Config::default() };
     let mut session = Session::new(Role::Initiator, config, now);
     for size in [0, CHUNK + 1, 0] {
-        session.start("a:b", Bytes::from(vec![0; size]), None, now).expect("not refused");
+        session.start("a:b", Bytes::from(vec![0; size]), CALL, now).expect("not refused");
     }
     let mut out = BytesMut::new();
     session.poll_transmit(&mut out, 100);
@@ -136,14 +172,18 @@ fn as_a_caller() {
     use PeerMisbehaved::*;
     let full = [9; 100];
     let large = PayloadTooLarge { context: id(1), limit: 100 };
-    let over = Message::Start { context: id(1), function: "a:b", kwargs: &[9; 101], deadline_us: None };
+    let over = Message::Start {
+        context: id(1),
+        function: "a:b",
+        kwargs: &[9; 101],
+        deadline_us: None,
+        dialog: false,
+    };
     let cases: &[(&[Message<'_>], PeerMisbehaved)] = &[
         (&[HELLO, start(2)], NotYours(id(2))),
         (&[HELLO, start(1), start(1)], NotNew(id(1))),
         (&[HELLO, start(3), start(1)], NotNew(id(1))),
         (&[HELLO, start(1), more(1, b"x")], NotNew(id(1))),
-        (&[HELLO, start(3), more(1, b"x")], NotNew(id(1))),
-        (&[HELLO, more(1, b"x"), cancel(1), more(1, b"x")], NotNew(id(1))),
         (&[HELLO, more(1, b"x"), cancel(1), start(1)], NotNew(id(1))),
         (&[HELLO, start(1), start(3), more(5, b"x"), start(7)], TooManyContexts(3)),
         (&[HELLO, start(1), start(3), more(5, b"x"), more(7, b"x")], TooManyContexts(3)),
@@ -157,7 +197,13 @@ fn as_a_caller() {
             &[
                 HELLO,
                 more(1, &full),
-                Message::Start { context: id(1), function: "a:b", kwargs: b"x", deadline_us: None },
+                Message::Start {
+                    context: id(1),
+                    function: "a:b",
+                    kwargs: b"x",
+                    deadline_us: None,
+                    dialog: false,
+                },
             ],
             large,
         ),
@@ -200,6 +246,203 @@ fn as_a_callee() {
     for (messages, expected) in cases {
         violate(initiator(), messages, expected.clone());
     }
+}
+
+/// An acceptor with a dialog 1 and a plain call 3.
+fn called() -> Session {
+    let mut session = acceptor();
+    feed(&mut session, &[HELLO, open(1), start(3)]).expect("honest");
+    session
+}
+
+#[test]
+fn as_the_caller_of_a_dialog() {
+    use PeerMisbehaved::*;
+    let cases: &[(&[Message<'_>], PeerMisbehaved)] = &[
+        (&[say(3)], NotDialog(id(3))),
+        (&[grant(3)], NotDialog(id(3))),
+        (&[stop(3)], NotDialog(id(3))),
+        (&[more(3, b"x")], NotNew(id(3))),
+        (&[first(1)], NotOpen(id(1))),
+        (&[first(3)], NotOpen(id(3))),
+        (&[say(5)], NeverStarted(id(5))),
+        (&[grant(5)], NeverStarted(id(5))),
+        (&[stop(5)], NeverStarted(id(5))),
+        (&[say(2)], NotOpen(id(2))),
+        (&[grant(2)], NotOpen(id(2))),
+        (&[stop(2)], NotOpen(id(2))),
+        (&[more(5, b"x"), say(5)], StillStarting(id(5))),
+        (&[more(5, b"x"), grant(5)], StillStarting(id(5))),
+        (&[more(5, b"x"), stop(5)], StillStarting(id(5))),
+        (&[open(1)], NotNew(id(1))),
+        (&[say(1)], NoCredit(id(1))),
+        (&[more(1, b"x")], NoCredit(id(1))),
+        (&[more(1, b"")], EmptyChunk(id(1))),
+        (&[stop(1), say(1)], AfterStop(id(1))),
+        (&[stop(1), more(1, b"x")], AfterStop(id(1))),
+        (&[stop(1), stop(1)], AfterStop(id(1))),
+        (&[cancel(1), say(1)], AfterStop(id(1))),
+        (&[cancel(1), more(1, b"x")], AfterStop(id(1))),
+        (&[cancel(1), stop(1)], AfterStop(id(1))),
+        (&[stop(1), cancel(1), cancel(1), grant(1), grant(1), first(1)], NotOpen(id(1))),
+    ];
+    for (messages, expected) in cases {
+        violate(called(), messages, expected.clone());
+    }
+    let cases: &[(&[Message<'_>], PeerMisbehaved)] = &[
+        (&[say(1), say(1), say(1)], NoCredit(id(1))),
+        (&[say(1), say(1), more(1, b"x")], NoCredit(id(1))),
+        (&[more(1, b"xy"), say(1), say(1)], NoCredit(id(1))),
+        (&[more(1, b"x"), more(1, b"y"), stop(1), say(1)], AfterStop(id(1))),
+        (&[more(1, &[9; 100]), say(1)], PayloadTooLarge { context: id(1), limit: 100 }),
+    ];
+    for (messages, expected) in cases {
+        let mut session = called();
+        grant_two(&mut session);
+        violate(session, messages, expected.clone());
+    }
+}
+
+#[test]
+fn credit_counts_from_when_it_was_sent() {
+    let mut session = called();
+    session.grant(id(1), Credit { messages: 1, bytes: 1 }, Overrun::Wait);
+    violate(session, &[say(1)], PeerMisbehaved::NoCredit(id(1)));
+}
+
+/// An initiator that has sent the starts of a dialog 1 and a plain call 3, and given up the dialogs
+/// 5, 7 and the call 9.
+fn caller() -> Session {
+    let now = Instant::now();
+    let mut session = Session::new(Role::Initiator, Config::default(), now);
+    for (dialog, ms) in [(true, None), (false, None), (true, Some(5)), (true, Some(5)), (false, Some(5))] {
+        let options = StartOptions { deadline: ms.map(Duration::from_millis), dialog };
+        session.start("a:b", Bytes::new(), options, now).expect("not refused");
+    }
+    session.poll_transmit(&mut BytesMut::new(), usize::MAX);
+    feed(&mut session, &[WELCOME]).expect("honest");
+    session.handle_timeout(now + Duration::from_millis(5));
+    while let Some(Event::Opened | Event::Ended { .. }) = session.poll_event() {}
+    session.poll_transmit(&mut BytesMut::new(), usize::MAX);
+    session
+}
+
+#[test]
+fn as_the_callee_of_a_dialog() {
+    use PeerMisbehaved::*;
+    let cases: &[(&[Message<'_>], PeerMisbehaved)] = &[
+        (&[first(3)], NotDialog(id(3))),
+        (&[say(3)], NotDialog(id(3))),
+        (&[grant(3)], NotDialog(id(3))),
+        (&[stop(3)], NotDialog(id(3))),
+        (&[first(11)], NotOpen(id(11))),
+        (&[say(11)], NotOpen(id(11))),
+        (&[grant(11)], NotOpen(id(11))),
+        (&[stop(11)], NotOpen(id(11))),
+        (&[give_back(1), say(1)], NotOpen(id(1))),
+        (&[give_back(1), grant(1)], NotOpen(id(1))),
+        (&[first(1), ack(1)], AckedTwice(id(1))),
+        (&[stop(1), ack(1)], AckedTwice(id(1))),
+        (&[grant(1), ack(1), first(1), ack(1)], AckedTwice(id(1))),
+        (&[first(1), first(1)], StartedTwice(id(1))),
+        (&[say(1)], BeforeStarted(id(1))),
+        (&[first(1), say(1)], NoCredit(id(1))),
+        (&[first(1), more(1, b"x"), say(1)], NoCredit(id(1))),
+        (&[stop(1), first(1)], AfterStop(id(1))),
+        (&[stop(1), say(1)], AfterStop(id(1))),
+        (&[first(1), stop(1), say(1)], AfterStop(id(1))),
+        (&[first(1), stop(1), stop(1)], AfterStop(id(1))),
+        (&[first(1), stop(1), more(1, b"x"), say(1)], AfterStop(id(1))),
+        (&[more(5, b"")], EmptyChunk(id(5))),
+    ];
+    for (messages, expected) in cases {
+        violate(caller(), messages, expected.clone());
+    }
+    let cases: &[(&[Message<'_>], PeerMisbehaved)] = &[
+        (&[more(1, b"x"), say(1)], BeforeStarted(id(1))),
+        (&[first(1), say(1), say(1), say(1)], NoCredit(id(1))),
+        (&[first(1), say(1), say(1), more(1, b"x"), say(1)], NoCredit(id(1))),
+    ];
+    for (messages, expected) in cases {
+        let mut session = caller();
+        grant_two(&mut session);
+        violate(session, messages, expected.clone());
+    }
+    let mut session = initiator();
+    feed(&mut session, &[WELCOME]).expect("honest");
+    violate(session, &[say(3)], StillStarting(id(3)));
+}
+
+/// What a session lets pass, and how many events it tells of it.
+#[test]
+fn what_no_honest_side_would_mind() {
+    let as_caller: &[(&[Message<'_>], usize)] = &[
+        (&[more(1, b"x"), cancel(1)], 1),
+        (&[more(1, b"x"), say(1), say(1), stop(1), grant(1), cancel(1), grant(1)], 6),
+        // Number 5 was left out, which nobody can tell from one that has ended.
+        (&[start(7), more(5, b"x"), say(5), grant(5), stop(5)], 1),
+    ];
+    for (messages, count) in as_caller {
+        let mut session = called();
+        while session.poll_event().is_some() {}
+        grant_two(&mut session);
+        feed(&mut session, messages).expect("allowed");
+        assert_eq!(std::iter::from_fn(|| session.poll_event()).count(), *count, "{messages:?}");
+    }
+    let large = Message::Error { context: id(1), payload: &OOPS[1..] };
+    let as_callee: &[(&[Message<'_>], usize)] = &[
+        (&[grant(1), ack(1), more(1, b"x"), first(1), more(1, b"x"), say(1), say(1), give_back(1)], 6),
+        (&[stop(1), more(1, b"x"), give_back(1)], 2),
+        (&[more(1, b"x"), stop(1), fail(1)], 1),
+        (&[first(1), more(1, b"x"), stop(1), more(1, &OOPS[..1]), large], 2),
+        // Parts without credit may be those of an end.
+        (&[first(1), say(1), say(1), more(1, b"x"), give_back(1)], 4),
+        // Nobody waits for these.
+        (&[first(5), say(5), first(5), stop(5), say(5), grant(5), more(5, b"x"), ack(5), give_back(5)], 0),
+        (&[more(7, b"x"), fail(7), more(9, b"x"), ack(9), give_back(9)], 0),
+    ];
+    for (messages, count) in as_callee {
+        let mut session = caller();
+        grant_two(&mut session);
+        feed(&mut session, messages).expect("allowed");
+        assert_eq!(std::iter::from_fn(|| session.poll_event()).count(), *count, "{messages:?}");
+        assert_eq!(session.allowance.buffered(), 0);
+    }
+}
+
+#[test]
+fn what_crossed_the_end_of_its_context_is_dropped() {
+    for is_sent in [false, true] {
+        let mut session = called();
+        while session.poll_event().is_some() {}
+        feed(&mut session, &[more(5, b"x"), cancel(5)]).expect("honest");
+        for context in [id(1), id(3)] {
+            session.finish(context, Ok(Bytes::new()));
+        }
+        if is_sent {
+            session.poll_transmit(&mut BytesMut::new(), usize::MAX);
+        }
+        for number in [1, 3, 5] {
+            let messages = [more(number, b"x"), say(number), grant(number), stop(number), stop(number)];
+            feed(&mut session, &messages).expect("it cannot know yet");
+        }
+        assert_eq!((session.poll_event(), session.allowance.buffered()), (None, 0));
+        violate(session, &[open(1)], PeerMisbehaved::NotNew(id(1)));
+    }
+}
+
+#[test]
+fn a_peer_that_reads_nothing_does_not_grow_the_queue_of_credits() {
+    let mut session = called();
+    session.poll_transmit(&mut BytesMut::new(), usize::MAX);
+    for _ in 0..10_000 {
+        session.grant(id(1), Credit { messages: 1, bytes: 2 }, Overrun::Wait);
+    }
+    let mut out = BytesMut::new();
+    session.poll_transmit(&mut out, usize::MAX);
+    let credit = Credit { messages: 10_000, bytes: 20_000 };
+    let expected = Message::Credit { context: id(1), credit, overrun: Overrun::Wait };
+    assert_eq!(Message::decode(&out[4..]), Ok(expected));
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn payloads_of_every_size_arrive_whole() {
     let mut pair = Pair::open();
     for size in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 1, 1_000_000] {
         let sent = pattern(size);
-        let context = pair.left.session.start("a:b", sent.clone(), None, pair.now).expect("not refused");
+        let context = pair.left.session.start("a:b", sent.clone(), CALL, pair.now).expect("not refused");
         pair.settle();
         assert_eq!(pair.right.take_events(), [started(context, "a:b", &sent)], "{size}");
         pair.right.session.finish(context, Ok(sent.clone()));
@@ -58,7 +58,7 @@ fn fragments_of_every_size_make_no_difference() {
     let conversation = |fragment| {
         let mut pair = Pair::new(Config::default());
         pair.fragment = fragment;
-        let context = pair.left.session.start("a:b", pattern(70), None, pair.now).expect("not refused");
+        let context = pair.left.session.start("a:b", pattern(70), CALL, pair.now).expect("not refused");
         pair.left.session.ping(1);
         pair.settle();
         pair.left.session.cancel(context, &actor("boss"));
@@ -81,7 +81,7 @@ fn a_cut_at_every_byte_ends_every_context_once() {
     let prepare = || {
         let mut pair = Pair::new(Config::default());
         for size in [3, CHUNK + 3, 5] {
-            pair.left.session.start("a:b", pattern(size), None, pair.now).expect("not refused");
+            pair.left.session.start("a:b", pattern(size), CALL, pair.now).expect("not refused");
         }
         let mut out = BytesMut::new();
         pair.left.session.poll_transmit(&mut out, usize::MAX);
@@ -109,7 +109,7 @@ fn a_cut_at_every_byte_ends_every_context_once() {
 fn contexts_take_turns_and_open_in_order() {
     let mut pair = Pair::open();
     for size in [3 * CHUNK, 10, 2 * CHUNK, 0] {
-        pair.left.session.start("a:b", pattern(size), None, pair.now).expect("not refused");
+        pair.left.session.start("a:b", pattern(size), CALL, pair.now).expect("not refused");
     }
     let expected =
         [("more", 1), ("start", 3), ("more", 5), ("start", 7), ("more", 1), ("start", 5), ("start", 1)];
@@ -121,7 +121,7 @@ fn control_and_errors_overtake_data() {
     let mut pair = Pair::open();
     let contexts = [(); 4].map(|()| pair.call("a:b", b""));
     pair.right.take_events();
-    let own = pair.right.session.start("c:d", Bytes::new(), None, pair.now).expect("not refused");
+    let own = pair.right.session.start("c:d", Bytes::new(), CALL, pair.now).expect("not refused");
     pair.settle();
     for context in &contexts[..2] {
         pair.right.session.finish(*context, Ok(pattern(2 * CHUNK)));
@@ -152,7 +152,7 @@ fn a_large_error_overtakes_with_its_first_frame_only() {
 fn a_cancel_of_a_start_on_its_way_ends_at_once() {
     let mut pair = Pair::open();
     let kwargs = pattern(10 * CHUNK);
-    let context = pair.left.session.start("a:b", kwargs.clone(), None, pair.now).expect("not refused");
+    let context = pair.left.session.start("a:b", kwargs.clone(), CALL, pair.now).expect("not refused");
     let mut out = BytesMut::new();
     pair.left.session.poll_transmit(&mut out, 1);
     pair.right.wire.push_back((pair.now, out.to_vec()));
@@ -177,7 +177,7 @@ fn a_cancel_of_a_start_on_its_way_ends_at_once() {
 #[test]
 fn a_small_payload_is_a_slice_of_what_was_read() {
     let mut pair = Pair::open();
-    pair.left.session.start("a:b", pattern(1000), None, pair.now).expect("not refused");
+    pair.left.session.start("a:b", pattern(1000), CALL, pair.now).expect("not refused");
     let mut buffer = BytesMut::new();
     pair.left.session.poll_transmit(&mut buffer, usize::MAX);
     let read = buffer.as_ptr() as usize..buffer.as_ptr() as usize + buffer.len();
@@ -190,7 +190,7 @@ fn a_small_payload_is_a_slice_of_what_was_read() {
 fn the_budget_is_passed_by_one_frame_at_most() {
     let mut pair = Pair::open();
     for _ in 0..3 {
-        pair.left.session.start("a:b", pattern(2 * CHUNK), None, pair.now).expect("not refused");
+        pair.left.session.start("a:b", pattern(2 * CHUNK), CALL, pair.now).expect("not refused");
     }
     let mut out = BytesMut::new();
     assert!(!pair.left.session.poll_transmit(&mut out, 0));

@@ -1,10 +1,11 @@
 //! How actors left, as the broker traces it.
 //!
-//! Owns: listening to the trace. Must not know: which actors there were. Invariant: an exit that
-//! is not a graceful one is kept in words.
+//! Owns: listening to the trace of a broker in this process. Must not know: which actors there
+//! were. Invariant: an exit that is not a graceful one is kept in words.
 
 use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -14,14 +15,16 @@ use tracing::{Event, Metadata, Subscriber};
 const TARGET: &str = "greenroom_broker::broker";
 const GONE: &str = "gone";
 
-/// The exits since the last look.
+/// The exits since the last look, in their order.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Exits(Arc<Mutex<Vec<Left>>>);
+pub struct Exits(Arc<Mutex<Vec<Left>>>);
 
-/// One actor's end.
-#[derive(Debug, Default)]
-pub(crate) struct Left {
+/// One actor's end: its process has been collected.
+#[derive(Clone, Debug)]
+pub struct Left {
+    at: Instant,
     message: String,
+    actor: String,
     exit: String,
     rung: String,
     all: String,
@@ -29,28 +32,47 @@ pub(crate) struct Left {
 
 impl Left {
     /// Whether it left by itself after it was asked to, neither ordered nor killed.
-    pub(crate) fn is_graceful(&self) -> bool {
+    pub fn is_graceful(&self) -> bool {
         self.exit == "exit status 0" && self.rung == "Asked"
     }
 
+    /// Its name.
+    pub fn actor(&self) -> &str {
+        &self.actor
+    }
+
+    /// When it was gone.
+    pub fn at(&self) -> Instant {
+        self.at
+    }
+
     /// All that the broker said.
-    pub(crate) fn words(&self) -> &str {
+    pub fn words(&self) -> &str {
         &self.all
     }
 }
 
-/// Listens from now on, in the whole process.
-pub(crate) fn record() -> Exits {
-    let exits = Exits::default();
-    // If somebody listens already, nothing is recorded, which shows as too few exits.
-    let _ = tracing::subscriber::set_global_default(Listener(exits.clone()));
-    exits
-}
-
 impl Exits {
+    /// Listens from now on, in the whole process.
+    pub fn record() -> Self {
+        let exits = Self::default();
+        // If somebody listens already, nothing is recorded, which shows as too few exits.
+        let _ = tracing::subscriber::set_global_default(Listener(exits.clone()));
+        exits
+    }
+
     /// The exits since the last call.
-    pub(crate) fn take(&self) -> Vec<Left> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn take(&self) -> Vec<Left> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    /// How many there are to take.
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Left>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -62,10 +84,12 @@ impl Subscriber for Listener {
     }
 
     fn event(&self, event: &Event<'_>) {
-        let mut left = Left::default();
+        let empty = String::new;
+        let (message, actor, exit, rung, all) = (empty(), empty(), empty(), empty(), empty());
+        let mut left = Left { at: Instant::now(), message, actor, exit, rung, all };
         event.record(&mut left);
         if left.message == GONE {
-            self.0.0.lock().unwrap_or_else(PoisonError::into_inner).push(left);
+            self.0.lock().push(left);
         }
     }
 
@@ -89,6 +113,7 @@ impl Visit for Left {
         let _ = write!(self.all, "{field}={value} ");
         match field.name() {
             "message" => self.message = value,
+            "actor" => self.actor = value,
             "exit" => self.exit = value,
             "rung" => self.rung = value,
             _ => {}

@@ -1,0 +1,161 @@
+//! The types of a context, which both its sides keep to.
+//!
+//! Owns: [`Contract`] and [`ContextCall`], and what happens to a value that breaks one. Must not
+//! know: how values travel. Invariant: the first breach that either side of a dialog finds is final:
+//! nothing is sent or received after it, and it is the context's outcome here.
+
+use std::cell::OnceCell;
+use std::marker::PhantomData;
+
+use greenroom_abi::kind::MsgTypeError;
+use greenroom_abi::{RemoteError, payload};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The types of a context, from the point of view of the function that answers.
+#[diagnostic::on_unimplemented(message = "`{Self}` does not declare the types of a context")]
+pub trait Contract: 'static {
+    /// What the function starts with: the caller's first value.
+    type First;
+    /// What the function sends, and the caller receives.
+    type Sends;
+    /// What the function receives, and the caller sends.
+    type Receives;
+    /// What the function gives when it succeeds.
+    type Output;
+
+    /// The types in words.
+    #[doc(hidden)]
+    #[must_use]
+    fn types() -> Types {
+        Types {
+            first: std::any::type_name::<Self::First>(),
+            sends: std::any::type_name::<Self::Sends>(),
+            receives: std::any::type_name::<Self::Receives>(),
+            output: std::any::type_name::<Self::Output>(),
+        }
+    }
+}
+
+/// A call of a function marked `#[context]`, with its arguments: implemented by the struct that
+/// `#[module]` puts beside it, and serialized as the map of keyword arguments.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a call of a function marked `#[context]`",
+    note = "a function without `#[context]` is called with `portal.run(module::function {{ … }})`",
+    note = "by name, a context is opened with `open_context_from_ns`"
+)]
+pub trait ContextCall: Contract + Serialize {
+    /// The name of the module.
+    const MODULE: &'static str;
+    /// The name of the function in it.
+    const FUNCTION: &'static str;
+}
+
+/// The contract of a context that is opened by name: what its caller says of it.
+#[derive(Debug)]
+pub struct ByName<First, Sends, Receives, Output>(PhantomData<Stated<First, Sends, Receives, Output>>);
+
+/// Types that are only spoken of.
+type Stated<First, Sends, Receives, Output> = fn(Receives) -> (First, Sends, Output);
+
+impl<First, Sends, Receives, Output> Contract for ByName<First, Sends, Receives, Output>
+where
+    Self: 'static,
+{
+    type First = First;
+    type Sends = Sends;
+    type Receives = Receives;
+    type Output = Output;
+}
+
+/// The types of a contract in words, for its errors.
+#[derive(Clone, Copy, Debug)]
+pub struct Types {
+    /// Of the first value.
+    pub first: &'static str,
+    /// Of messages to the caller.
+    pub sends: &'static str,
+    /// Of messages to the callee.
+    pub receives: &'static str,
+    /// Of the result.
+    pub output: &'static str,
+}
+
+/// A part of a contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    First,
+    ToCallee,
+    ToCaller,
+    Output,
+}
+
+impl Part {
+    fn text(self) -> &'static str {
+        match self {
+            Self::First => "first value",
+            Self::ToCallee => "message to the callee",
+            Self::ToCaller => "message to the caller",
+            Self::Output => "result",
+        }
+    }
+
+    fn declared(self, types: &Types) -> &'static str {
+        match self {
+            Self::First => types.first,
+            Self::ToCallee => types.receives,
+            Self::ToCaller => types.sends,
+            Self::Output => types.output,
+        }
+    }
+}
+
+/// One side's view of one context: its function, its contract, and whether that was broken.
+#[derive(Debug)]
+pub(crate) struct Dialog {
+    function: String,
+    types: Types,
+    breach: OnceCell<RemoteError>,
+}
+
+impl Dialog {
+    pub(crate) fn new(function: String, types: Types) -> Self {
+        Self { function, types, breach: OnceCell::new() }
+    }
+
+    pub(crate) fn function(&self) -> &str {
+        &self.function
+    }
+
+    /// Passes as long as nobody broke the contract.
+    ///
+    /// # Errors
+    /// The breach.
+    pub(crate) fn intact(&self) -> Result<(), RemoteError> {
+        self.breach.get().map_or(Ok(()), |breach| Err(breach.clone()))
+    }
+
+    /// Decodes a value that must be of the declared type.
+    ///
+    /// # Errors
+    /// The breach, if it is not.
+    pub(crate) fn decode<T: DeserializeOwned>(&self, part: Part, value: &[u8]) -> Result<T, RemoteError> {
+        payload::decode(value).map_err(|error| {
+            let breach = MsgTypeError {
+                function: self.function.clone(),
+                part: part.text().to_owned(),
+                expected: part.declared(&self.types).to_owned(),
+                reason: error.reason,
+            };
+            self.breach.get_or_init(|| RemoteError::of(&breach)).clone()
+        })
+    }
+}
+
+/// Encodes a value.
+///
+/// # Errors
+/// `EncodeError`, which concerns nothing but this value.
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, RemoteError> {
+    payload::encode(value).map_err(|error| RemoteError::of(&error))
+}

@@ -1,0 +1,106 @@
+//! The sending half of a stream.
+//!
+//! Owns: waiting for room. Must not know: the other half. Invariant: a message is handed over
+//! whole or not at all, and the messages of one task keep their order.
+
+use std::marker::PhantomData;
+use std::pin::pin;
+use std::rc::Rc;
+
+use futures_util::{Stream, StreamExt as _};
+use greenroom_abi::RemoteError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Channel;
+use crate::contract::encode;
+
+/// The half of a stream that sends. Dropping it closes its direction.
+#[derive(Debug)]
+pub struct Sender<S> {
+    channel: Rc<Channel>,
+    messages: PhantomData<fn(S)>,
+}
+
+impl<S> Sender<S> {
+    pub(super) fn new(channel: Rc<Channel>) -> Self {
+        Self { channel, messages: PhantomData }
+    }
+
+    /// Ends this direction: the peer's iteration ends behind what was sent.
+    pub fn close(&self) {
+        // After a breach it is closed already.
+        if let Ok(port) = self.channel.port() {
+            port.close();
+        }
+    }
+
+    async fn hand_over(&self, message: &[u8]) -> Result<(), RemoteError> {
+        loop {
+            let port = self.channel.port()?;
+            if port.send(message)? {
+                return Ok(());
+            }
+            port.writable().await;
+        }
+    }
+}
+
+impl<S: Serialize> Sender<S> {
+    /// Sends a message. Waits as long as the peer is full, if the peer has it so.
+    ///
+    /// # Errors
+    /// `EncodeError`, which ends nothing else; `StreamOverrun` if the peer is full and does not
+    /// let its senders wait; `StreamClosed` after [`close`](Self::close) or the end of the context;
+    /// what the peer's task failed with.
+    ///
+    /// # Cancel safety
+    /// A send that is dropped has either handed the message over or not sent it at all.
+    pub async fn send(&self, message: S) -> Result<(), RemoteError> {
+        self.hand_over(&encode(&message)?).await
+    }
+
+    /// Sends a message that is already encoded: one CBOR item.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and `MsgTypeError` if it is not an `S`, which ends the context.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_encoded(&self, message: Vec<u8>) -> Result<(), RemoteError>
+    where
+        S: DeserializeOwned,
+    {
+        let _fits: S = self.channel.decode(self.channel.sends, &message)?;
+        self.hand_over(&message).await
+    }
+
+    /// Sends messages one after the other, waiting only where the peer is full.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send). The messages before the failing one were sent.
+    pub async fn send_all(&self, messages: impl IntoIterator<Item = S>) -> Result<(), RemoteError> {
+        for message in messages {
+            self.send(message).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what another stream gives, until that ends.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_from(&self, messages: impl Stream<Item = S>) -> Result<(), RemoteError> {
+        let mut messages = pin!(messages);
+        while let Some(message) = messages.next().await {
+            self.send(message).await?;
+        }
+        Ok(())
+    }
+}
+
+impl<S> Drop for Sender<S> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

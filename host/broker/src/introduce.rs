@@ -1,0 +1,278 @@
+//! Pipes between those of whom neither started the other.
+//!
+//! Owns: finding an actor by name, inviting a program from outside the tree, telling all who have
+//! a pipe to an actor of its exit. Must not know: what goes through the pipes. Invariant: who is
+//! at the other end of a pipe is said by the broker and by nobody else.
+
+use std::io;
+
+use greenroom_abi::kind::{Exit, PermissionDenied};
+use greenroom_abi::{ActorId, RemoteError};
+use greenroom_transport::{Attachment, socket_pipe};
+use greenroom_wire::Preamble;
+use greenroom_wire::control::{RequestId, ToActor};
+use uuid::Uuid;
+
+use crate::tree::{Key, Record, Tree, check_name, obituary};
+
+/// Answers an actor that looks for another: with a pipe, if there is one of that name.
+pub(crate) fn find(tree: &mut Tree, asker: Key, request: RequestId, name: &str) {
+    let (result, pipe) = match tree.find(name, asker).map(|found| introduce(tree, asker, found)) {
+        None => (Ok(None), None),
+        Some(Ok((id, pipe))) => (Ok(Some(id)), Some(pipe)),
+        Some(Err(error)) => (Err(failed(format!("the system refuses: {error}"))), None),
+    };
+    if let Some(record) = tree.get(asker) {
+        record.tell(&ToActor::Found { request, result }, pipe.into_iter().collect());
+    }
+}
+
+/// Makes a pipe between two actors, hands one end to the one who was found, and gives who that is
+/// and the other end.
+fn introduce(tree: &mut Tree, finder: Key, found: Key) -> io::Result<(ActorId, Attachment)> {
+    let missing = || io::Error::from(io::ErrorKind::NotFound);
+    let (near, far) = socket_pipe()?;
+    let asker = tree.get_mut(finder).ok_or_else(missing)?;
+    asker.peers.insert(found);
+    let actor = asker.id.clone();
+    let record = tree.get_mut(found).ok_or_else(missing)?;
+    record.peers.insert(finder);
+    tracing::debug!(%actor, to = %record.id, "introduced");
+    record.tell(&ToActor::Introduced { actor }, vec![far]);
+    Ok((record.id.clone(), near))
+}
+
+/// Answers the operator that has a way to a program outside the tree: with that program's end of
+/// a pipe to the actor, if it is there.
+pub(crate) fn invite(
+    tree: &Tree,
+    asker: Key,
+    by_operator: bool,
+    request: RequestId,
+    actor: &str,
+    name: String,
+) {
+    let target = Uuid::parse_str(actor).ok().and_then(|key| tree.get(key));
+    let invited = match (by_operator, check_name(&name)) {
+        (false, _) => {
+            let right = "only the operator may invite a program from outside".to_owned();
+            Err(Box::new(RemoteError::of(&PermissionDenied { right })))
+        }
+        (true, Err(rule)) => Err(failed(rule)),
+        (true, Ok(())) => match target.filter(|record| record.is_settled() && record.parent.is_some()) {
+            None => Ok(None),
+            Some(record) => receive(record, name)
+                .map(Some)
+                .map_err(|error| failed(format!("the system refuses: {error}"))),
+        },
+    };
+    let (result, pipe) = match invited {
+        Ok(Some((guest, pipe))) => (Ok(Some(guest)), Some(pipe)),
+        Ok(None) => (Ok(None), None),
+        Err(error) => (Err(error), None),
+    };
+    if let Some(record) = tree.get(asker) {
+        record.tell(&ToActor::Invited { request, result }, pipe.into_iter().collect());
+    }
+}
+
+/// Makes a pipe to an actor for a program outside, in which it is written who is who.
+fn receive(record: &Record, name: String) -> io::Result<(ActorId, Attachment)> {
+    let guest = ActorId { name, uuid: Uuid::new_v4().to_string() };
+    let (inside, outside) = socket_pipe()?;
+    let preamble = Preamble { you: guest.clone(), peer: record.id.clone() };
+    let inside = written(inside, &preamble.encode().map_err(io::Error::other)?)?;
+    tracing::debug!(program = %guest, to = %record.id, "invited");
+    record.tell(&ToActor::Introduced { actor: guest.clone() }, vec![inside]);
+    Ok((guest, outside))
+}
+
+/// Writes the first bytes into a new pipe, which has room for them.
+fn written(pipe: Attachment, bytes: &[u8]) -> io::Result<Attachment> {
+    let Attachment::Fd(pipe) = pipe else { return Err(io::Error::other("a socket was expected")) };
+    let count = rustix::io::write(&pipe, bytes)?;
+    if count == bytes.len() { Ok(Attachment::Fd(pipe)) } else { Err(io::ErrorKind::WriteZero.into()) }
+}
+
+/// Tells all who have a pipe to an actor how it ended, each once.
+pub(crate) fn announce_exit(tree: &mut Tree, actor: Key, exit: &Exit) {
+    let Some(record) = tree.get_mut(actor) else { return };
+    let message = obituary(&record.id, exit);
+    let mut peers = std::mem::take(&mut record.peers);
+    peers.extend(record.parent);
+    for peer in peers {
+        if let Some(record) = tree.get_mut(peer) {
+            record.peers.remove(&actor);
+            record.tell(&message, Vec::new());
+        }
+    }
+}
+
+fn failed(reason: String) -> Box<RemoteError> {
+    Box::new(RemoteError::new("IntroductionFailed", reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::time::Instant;
+
+    use greenroom_transport::Packet;
+    use greenroom_wire::control::decode;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::ladder::Ladder;
+    use crate::tree::Stage;
+    use crate::tree::tests::record;
+
+    type Channel = mpsc::UnboundedReceiver<Packet>;
+
+    /// operator ─┬─ one ── below
+    ///           └─ two          with the packets for each
+    fn family() -> (Tree, [Key; 4], [Channel; 4]) {
+        let keys @ [operator, one, ..] = [1, 2, 3, 4].map(Uuid::from_u128);
+        let parents = [None, Some(operator), Some(operator), Some(one)];
+        let mut tree = Tree::default();
+        let mut names = ["operator", "one", "two", "below"].into_iter();
+        let mut rest = keys.into_iter().zip(parents);
+        let channels = [(); 4].map(|()| {
+            let (packets, channel) = mpsc::unbounded_channel();
+            let (key, parent) = rest.next().expect("four");
+            let mut record = record(names.next().expect("four"), parent);
+            record.packets = packets;
+            record.id.uuid = key.to_string();
+            tree.insert(key, record);
+            if parent.is_some() {
+                tree.enlist(key);
+            }
+            channel
+        });
+        (tree, keys, channels)
+    }
+
+    fn heard(channel: &mut Channel) -> (ToActor, Option<UnixStream>) {
+        let mut packet = channel.try_recv().expect("something was said");
+        assert!(packet.attachments.len() <= 1);
+        let pipe = packet.attachments.pop().map(|attachment| match attachment {
+            Attachment::Fd(pipe) => UnixStream::from(pipe),
+            Attachment::Memory(_) => panic!("a socket"),
+        });
+        (decode(&packet.bytes).expect("a message"), pipe)
+    }
+
+    fn exits(channel: &mut Channel) -> Vec<String> {
+        let mut names = Vec::new();
+        while let Ok(packet) = channel.try_recv() {
+            if let Ok(ToActor::Exited { actor, .. }) = decode(&packet.bytes) {
+                names.push(actor.name);
+            }
+        }
+        names
+    }
+
+    fn id(tree: &Tree, key: Key) -> ActorId {
+        tree.get(key).expect("there").id.clone()
+    }
+
+    fn connected(mut near: UnixStream, mut far: UnixStream) -> bool {
+        near.write_all(b"hello").expect("writes");
+        let mut bytes = [0; 5];
+        far.read_exact(&mut bytes).expect("reads");
+        bytes == *b"hello"
+    }
+
+    #[test]
+    fn both_are_told_who_the_other_is_and_get_an_end() {
+        let (mut tree, [_, one, two, _], [_, mut of_one, mut of_two, _]) = family();
+        find(&mut tree, one, 7, "two");
+        let (found, near) = heard(&mut of_one);
+        assert_eq!(found, ToActor::Found { request: 7, result: Ok(Some(id(&tree, two))) });
+        let (introduced, far) = heard(&mut of_two);
+        assert_eq!(introduced, ToActor::Introduced { actor: id(&tree, one) });
+        assert!(connected(near.expect("a pipe"), far.expect("a pipe")));
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_is_answered_without_a_pipe() {
+        let (mut tree, [operator, one, ..], [mut of_operator, mut of_one, ..]) = family();
+        for (asker, name) in [(one, "three"), (one, "operator"), (one, "one"), (operator, "operator")] {
+            find(&mut tree, asker, 1, name);
+            let (answer, pipe) = heard(if asker == one { &mut of_one } else { &mut of_operator });
+            assert_eq!(answer, ToActor::Found { request: 1, result: Ok(None) }, "{name}");
+            assert!(pipe.is_none());
+        }
+        find(&mut tree, Uuid::from_u128(9), 1, "one");
+        assert!(of_one.try_recv().is_err(), "nobody asked");
+    }
+
+    #[test]
+    fn an_exit_is_told_once_to_each_who_has_a_pipe() {
+        let (mut tree, [operator, one, two, below], channels) = family();
+        let [mut of_operator, mut of_one, mut of_two, mut of_below] = channels;
+        // Twice, by both, and by its parent, which has a pipe to it anyway.
+        for asker in [one, one, below, operator] {
+            find(&mut tree, asker, 1, "two");
+        }
+        find(&mut tree, two, 1, "one");
+        tree.get_mut(two).expect("there").stage = Stage::Gone;
+        announce_exit(&mut tree, two, &Exit::Code(3));
+        tree.prune(two);
+        for channel in [&mut of_operator, &mut of_one, &mut of_below] {
+            assert_eq!(exits(channel), ["two"]);
+        }
+        assert!(exits(&mut of_two).is_empty());
+        announce_exit(&mut tree, one, &Exit::Code(0));
+        assert_eq!(exits(&mut of_operator), ["one"]);
+        assert!(exits(&mut of_below).is_empty(), "it has no pipe but its parent's, and dies with it");
+    }
+
+    #[test]
+    fn a_program_outside_finds_who_is_who_before_anything_else() {
+        let (tree, [operator, one, ..], [mut of_operator, mut of_one, ..]) = family();
+        invite(&tree, operator, true, 5, &one.to_string(), "client".to_owned());
+        let (ToActor::Invited { request: 5, result: Ok(Some(guest)) }, Some(mut outside)) =
+            heard(&mut of_operator)
+        else {
+            panic!("an invitation")
+        };
+        assert_eq!(guest.name, "client");
+        let (introduced, inside) = heard(&mut of_one);
+        assert_eq!(introduced, ToActor::Introduced { actor: guest.clone() });
+        let mut prefix = [0; Preamble::PREFIX];
+        outside.read_exact(&mut prefix).expect("reads");
+        let mut item = vec![0; Preamble::length(prefix).expect("is short")];
+        outside.read_exact(&mut item).expect("reads");
+        let preamble = Preamble { you: guest.clone(), peer: id(&tree, one) };
+        assert_eq!(Preamble::decode(&item), Ok(preamble));
+        assert!(connected(outside, inside.expect("a pipe")));
+
+        invite(&tree, operator, true, 6, &one.to_string(), "client".to_owned());
+        let (ToActor::Invited { result: Ok(Some(other)), .. }, _) = heard(&mut of_operator) else {
+            panic!("another invitation")
+        };
+        assert_ne!(other.uuid, guest.uuid);
+    }
+
+    #[test]
+    fn only_the_operator_invites_and_only_to_who_is_there() {
+        let (mut tree, [operator, one, two, _], [mut of_operator, mut of_one, mut of_two, _]) = family();
+        let name = || "client".to_owned();
+        invite(&tree, one, false, 1, &two.to_string(), name());
+        let (ToActor::Invited { result: Err(denied), .. }, None) = heard(&mut of_one) else {
+            panic!("a refusal")
+        };
+        assert!(denied.is::<PermissionDenied>(), "{denied}");
+        invite(&tree, operator, true, 2, &two.to_string(), "a/b".to_owned());
+        assert!(matches!(heard(&mut of_operator), (ToActor::Invited { result: Err(_), .. }, None)));
+        tree.get_mut(two).expect("there").ladder = Some(Ladder::kill(Instant::now()));
+        for nobody in [two.to_string(), operator.to_string(), Uuid::from_u128(9).to_string(), name()] {
+            invite(&tree, operator, true, 3, &nobody, name());
+            let answer = (ToActor::Invited { request: 3, result: Ok(None) }, true);
+            let (said, pipe) = heard(&mut of_operator);
+            assert_eq!((said, pipe.is_none()), answer, "{nobody}");
+        }
+        assert!(of_two.try_recv().is_err());
+    }
+}

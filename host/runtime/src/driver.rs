@@ -1,0 +1,365 @@
+//! One pipe to one peer: drives the session, carries calls out and tasks in.
+//!
+//! Owns: reading, writing, the timer, and which call or task belongs to which context. Must
+//! not know: what functions do. Invariant: each context of a link ends once, also when the pipe
+//! breaks in the middle of it.
+//!
+//! ```text
+//!   Running ──end of file, broken pipe, violation──► Dying ──exit notice or timeout──► Closed
+//!      └────────────────────goodbye flushed──────────────────────────────────────────────►┘
+//! ```
+
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::{Buf, Bytes, BytesMut};
+use greenroom_abi::RemoteError;
+use greenroom_abi::kind::{ContextCancelled, PeerMisbehaved};
+use greenroom_transport::Pipe;
+use greenroom_wire::{Config, ContextId, Event, Outcome, Role, Session, StartOptions};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio::time::{Sleep, timeout_at};
+
+use crate::actor::Actor;
+use crate::dialog::{Dialog, UNSENT_BYTES};
+use crate::dispatch::Incoming;
+use crate::link::{Command, Link};
+use crate::spent::Spent;
+use crate::task::Task;
+
+/// How much is read before what was read is handled. One socket buffer's worth.
+const READ_BYTES: usize = 64 * 1024;
+
+/// How much is encoded before it is written.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// What one poll may read and write, in turns. Whatever it has brought waits for its end, and so do
+/// other links: two buffers take less than a task's wake-up and can be waited for.
+const TURNS: usize = 2;
+
+/// The one task that touches the pipe and the session.
+pub(crate) struct Driver {
+    session: Session,
+    pipe: Pipe,
+    commands: mpsc::UnboundedReceiver<Command>,
+    input: BytesMut,
+    output: BytesMut,
+    calls: HashMap<ContextId, Arc<Dialog>>,
+    /// Contexts whose callers will be told of the peer's death once the pipe has ended.
+    casualties: Vec<Arc<Dialog>>,
+    tasks: HashMap<ContextId, Task>,
+    /// Contexts whose sender waits until the peer has read on.
+    settling: Vec<ContextId>,
+    spent: Spent,
+    /// Whether to leave once no context is open.
+    retiring: bool,
+    timer: Pin<Box<Sleep>>,
+    actor: Actor,
+    link: Link,
+}
+
+/// Why the pipe is of no more use.
+enum Broken {
+    /// The peer closed it, or the kernel did.
+    Ended,
+    /// The peer reads no more, but what it wrote before it closed is still to be read.
+    Unwritable,
+    /// What came through it breaks the protocol.
+    Violated(String),
+    /// Both sides have said goodbye.
+    Parted,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        actor: Actor,
+        link: Link,
+        pipe: Pipe,
+        role: Role,
+        commands: mpsc::UnboundedReceiver<Command>,
+    ) -> Self {
+        let config = Config { start_timeout: actor.limits().start, ..Config::default() };
+        Self {
+            session: Session::new(role, config, now()),
+            pipe,
+            commands,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            calls: HashMap::new(),
+            casualties: Vec::new(),
+            tasks: HashMap::new(),
+            settling: Vec::new(),
+            spent: Spent::default(),
+            retiring: false,
+            timer: Box::pin(tokio::time::sleep_until(now().into())),
+            actor,
+            link,
+        }
+    }
+
+    /// Drives the pipe to its end.
+    pub(crate) async fn run(mut self) {
+        let broken = poll_fn(|cx| self.poll(cx)).await;
+        let until = tokio::time::Instant::now() + self.actor.limits().obituary;
+        if let Broken::Unwritable = broken {
+            let _ = timeout_at(until, poll_fn(|cx| self.poll_rest(cx))).await;
+        }
+        let error = match broken {
+            Broken::Violated(violation) => {
+                tracing::error!(peer = %self.link.peer(), violation, "the peer broke the protocol");
+                RemoteError::of(&PeerMisbehaved { violation })
+            }
+            // Only a call that is still open is worth the wait for how the peer died.
+            Broken::Ended | Broken::Unwritable | Broken::Parted => {
+                if !self.calls.is_empty() || !self.casualties.is_empty() {
+                    let _ = timeout_at(until, self.link.exited()).await;
+                }
+                self.link.obituary()
+            }
+        };
+        self.commands.close();
+        self.session.handle_disconnect(&error);
+        self.handle_events();
+        for dialog in self.casualties {
+            dialog.end(Some(Err(Box::new(error.clone()))));
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
+        for _ in 0..TURNS {
+            let mut progress = false;
+            while let Poll::Ready(Some(command)) = self.commands.poll_recv(cx) {
+                self.handle_command(command);
+                progress = true;
+            }
+            match self.poll_input(cx) {
+                Ok(read) => progress |= read,
+                Err(broken) => {
+                    // The session's last frame says why; a peer that cannot take it now never will.
+                    if let Broken::Violated(_) = broken {
+                        let _ = self.poll_output(cx);
+                    }
+                    return Poll::Ready(broken);
+                }
+            }
+            self.poll_timer(cx);
+            progress |= self.handle_events();
+            if self.retiring && self.session.open_contexts() == 0 {
+                self.session.goodbye("nobody has a portal to the actor any more");
+            }
+            match self.poll_output(cx) {
+                Ok(wrote) => progress |= wrote,
+                Err(broken) => return Poll::Ready(broken),
+            }
+            self.settle();
+            self.spent.sweep();
+            if self.session.is_closed() && self.output.is_empty() && !self.session.has_output() {
+                return Poll::Ready(Broken::Parted);
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Reads until the end of file.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.poll_input(cx) {
+                Ok(true) => {
+                    self.handle_events();
+                }
+                Ok(false) => return Poll::Pending,
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        match command {
+            Command::Start { dialog, deadline } => {
+                let Some((dialog, kwargs)) = dialog.take() else { return };
+                self.spent.watch(&kwargs);
+                let deadline = deadline.map(|until| until.into_std().saturating_duration_since(now()));
+                let options = StartOptions { deadline, dialog: dialog.is_linked() };
+                match self.session.start(dialog.function(), kwargs, options, now()) {
+                    Ok(context) => {
+                        dialog.number(context);
+                        self.calls.insert(context, dialog);
+                    }
+                    // One that is closing has a dying peer.
+                    Err(refused) => {
+                        let error = refused.limit().map(|limit| RemoteError::of(&limit));
+                        let error = error.unwrap_or_else(|| self.link.obituary());
+                        dialog.end(Some(Err(Box::new(error))));
+                    }
+                }
+            }
+            Command::Cancel { dialog } => {
+                if let Some(context) = dialog.context() {
+                    self.session.cancel(context, self.actor.id());
+                }
+            }
+            // The dialogs keep the limits on what they send.
+            Command::Started { context, value } => {
+                self.spent.watch(&value);
+                let _ = self.session.started(context, value);
+            }
+            Command::Send { context, message } => {
+                self.spent.watch(&message);
+                let _ = self.session.send(context, message);
+            }
+            Command::Settle { context } => self.settling.push(context),
+            Command::Stop { context } => self.session.stop(context),
+            Command::Grant { context, credit, overrun } => self.session.grant(context, credit, overrun),
+            Command::Finish { context, outcome } => {
+                self.tasks.remove(&context);
+                if let Ok(value) = &outcome {
+                    self.spent.watch(value);
+                }
+                self.session.finish(context, outcome);
+            }
+            Command::Retire => self.retiring = true,
+            Command::Close => self.session.goodbye("the actor is leaving"),
+        }
+    }
+
+    /// Reads what is there, up to one buffer; says whether anything was.
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
+        self.input.reserve(READ_BYTES);
+        match pin!(self.pipe.read_buf(&mut self.input)).poll(cx) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Err(_) | Ok(0)) => Err(Broken::Ended),
+            Poll::Ready(Ok(_)) => match self.session.handle_input(&mut self.input, now()) {
+                Ok(()) => Ok(true),
+                Err(violation) => Err(Broken::Violated(violation.to_string())),
+            },
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) {
+        while let Some(deadline) = self.session.poll_timeout() {
+            // A timer that fires early costs one look; resetting it for every call costs more.
+            if self.timer.is_elapsed() || self.timer.deadline().into_std() > deadline {
+                self.timer.as_mut().reset(deadline.into());
+            }
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.session.handle_timeout(now());
+        }
+    }
+
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
+        let mut wrote = false;
+        loop {
+            if self.output.len() < WRITE_BYTES {
+                self.session.poll_transmit(&mut self.output, WRITE_BYTES);
+            }
+            if self.output.is_empty() {
+                return Ok(wrote);
+            }
+            match Pin::new(&mut self.pipe).poll_write(cx, &self.output) {
+                Poll::Pending => return Ok(wrote),
+                Poll::Ready(Ok(count)) if count > 0 => {
+                    self.output.advance(count);
+                    wrote = true;
+                }
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(_) => return Err(Broken::Unwritable),
+            }
+        }
+    }
+
+    /// Handles what the session has to say; says whether it said anything.
+    fn handle_events(&mut self) -> bool {
+        let mut handled = false;
+        while let Some(event) = self.session.poll_event() {
+            handled = true;
+            match event {
+                Event::Start { context, function, kwargs, deadline, dialog } => {
+                    self.spent.watch(&kwargs);
+                    let call = Incoming { context, function, kwargs, deadline, linked: dialog };
+                    if let Some(task) = self.actor.dispatch(&self.link, call) {
+                        self.tasks.insert(context, task);
+                    }
+                }
+                Event::Cancel { context, by } => {
+                    if let Some(task) = self.tasks.get(&context) {
+                        task.cancel(by.as_ref().unwrap_or(self.link.peer()));
+                    }
+                }
+                Event::Acknowledged { context } => self.dialog(context, Dialog::acknowledged),
+                Event::Started { context, value } => self.dialog(context, |dialog| dialog.arrived(value)),
+                Event::Message { context, payload } => {
+                    let (mut allowed, payload) = (None, detached(payload));
+                    self.spent.watch(&payload);
+                    self.dialog(context, |dialog| allowed = dialog.deliver(payload));
+                    if let Some((credit, overrun)) = allowed {
+                        self.session.grant(context, credit, overrun);
+                    }
+                }
+                Event::Credit { context, credit, overrun } => {
+                    self.dialog(context, |dialog| dialog.allowed(credit, overrun));
+                }
+                Event::Stopped { context } => self.dialog(context, Dialog::stopped),
+                Event::Ended { context, outcome } => {
+                    if let Some(dialog) = self.calls.remove(&context) {
+                        if self.died_of(&dialog, &outcome) {
+                            self.casualties.push(dialog);
+                        } else {
+                            dialog.end(Some(outcome));
+                        }
+                    }
+                }
+                Event::Opened | Event::Pong { .. } | Event::Closed { .. } => {}
+            }
+        }
+        handled
+    }
+
+    /// Lets those send on of whose messages few wait.
+    fn settle(&mut self) {
+        for context in std::mem::take(&mut self.settling) {
+            match self.session.unsent(context) {
+                much if much > UNSENT_BYTES / 2 => self.settling.push(context),
+                few => self.dialog(context, |dialog| dialog.settled(few)),
+            }
+        }
+    }
+
+    /// Whether a task has ended only because its actor is ended here to be started again.
+    fn died_of(&self, dialog: &Dialog, outcome: &Outcome) -> bool {
+        self.link.is_superseded()
+            && !dialog.was_cancelled()
+            && outcome.as_ref().is_err_and(|error| {
+                error.is::<ContextCancelled>() && error.canceller.as_ref() == Some(self.actor.id())
+            })
+    }
+
+    /// Tells the dialog of a context of either side; none is left of one that has ended here.
+    fn dialog(&self, context: ContextId, tell: impl FnOnce(&Dialog)) {
+        let calling = self.calls.get(&context).map(|dialog| &**dialog);
+        if let Some(dialog) = calling.or_else(|| self.tasks.get(&context).map(Task::dialog)) {
+            tell(dialog);
+        }
+    }
+}
+
+/// A message that may wait for its receiver, and does not keep a whole block of input for that.
+fn detached(message: Bytes) -> Bytes {
+    if message.len() < READ_BYTES / 4 { Bytes::copy_from_slice(&message) } else { message }
+}
+
+/// The runtime's clock, which tests may stop.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,50 @@
+//! Large payloads that have been sent or received.
+//!
+//! Owns: giving their memory back. Must not know: what they were. Invariant: an actor's links are not
+//! held up by it: the kernel takes tens of milliseconds for a quarter of a gigabyte, in which no
+//! thread of the process can get memory or give it back.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// From which size on the memory of a payload is given back beside the actor's thread.
+const LARGE_BYTES: usize = 8 << 20;
+
+/// How much is given back at once: a fraction of a millisecond's work.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// How long the others have between two pieces.
+const PAUSE: Duration = Duration::from_micros(100);
+
+/// Payloads that are to be let go as soon as nobody else holds them.
+#[derive(Debug, Default)]
+pub(crate) struct Spent(Vec<Bytes>);
+
+impl Spent {
+    /// A payload is on its way, or has come.
+    pub(crate) fn watch(&mut self, payload: &Bytes) {
+        if payload.len() >= LARGE_BYTES {
+            self.0.push(payload.clone());
+        }
+    }
+
+    /// Lets go of what has been sent.
+    pub(crate) fn sweep(&mut self) {
+        for spent in self.0.extract_if(.., |payload| payload.is_unique()) {
+            tokio::task::spawn_blocking(move || give_back(spent));
+        }
+    }
+}
+
+/// Gives the memory back from its end, a piece at a time.
+fn give_back(spent: Bytes) {
+    let Ok(whole) = spent.try_into_mut() else { return };
+    let mut left = Vec::from(whole);
+    while left.len() > PIECE_BYTES {
+        left.truncate(left.len() - PIECE_BYTES);
+        left.shrink_to_fit();
+        // Whoever else wants memory gets a turn.
+        std::thread::sleep(PAUSE);
+    }
+}

@@ -1,0 +1,280 @@
+//! Bidirectional streams of messages between the two tasks of a context.
+//!
+//! Owns: what one may do with a stream, and its local broadcast. Must not know: how messages
+//! travel. Invariant: a stream that is dropped holds up nobody.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use greenroom_abi::RemoteError;
+use greenroom_abi::kind::Lagged;
+use greenroom_wire::Overrun;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+
+use crate::dialog::Dialog;
+
+/// How many messages one side of a stream holds, unless its options say otherwise.
+const CAPACITY: u64 = 1024;
+
+/// How many it holds at most, whatever they say: even a message without content takes its place.
+const MAX_CAPACITY: u64 = 1 << 20;
+
+/// How far behind a subscriber may be. So many places are there from the beginning.
+const MAX_BEHIND: usize = 1 << 16;
+
+/// How one side of a stream receives.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StreamOptions {
+    /// How many messages this side holds at most; 0 for the default of 1,024, and never over
+    /// 1,048,576. Nor does it hold more than 2 MiB of them, unless one alone is larger.
+    pub capacity: u32,
+    /// What becomes of messages beyond that.
+    pub overrun: Overrun,
+}
+
+impl StreamOptions {
+    pub(crate) fn capacity(&self) -> u64 {
+        if self.capacity == 0 { CAPACITY } else { MAX_CAPACITY.min(self.capacity.into()) }
+    }
+}
+
+/// What has arrived on a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// How many messages were dropped; if any were, what follows them comes with the next batch.
+    pub lost: u64,
+    /// One CBOR item each, in the order they were sent.
+    pub messages: Vec<Bytes>,
+    /// Whether none will come behind these.
+    pub ended: bool,
+}
+
+/// One side of a stream. Dropping it closes this side's direction and drops what still arrives.
+#[derive(Debug)]
+pub struct MsgStream {
+    dialog: Arc<Dialog>,
+    /// Present once somebody subscribed.
+    hub: Mutex<Option<Hub>>,
+}
+
+/// What all subscribers hear.
+#[derive(Debug)]
+struct Hub {
+    passed: broadcast::Sender<Passed>,
+    /// How many messages have been passed on, or were dropped on the way here.
+    count: u64,
+}
+
+impl MsgStream {
+    pub(crate) fn open(dialog: Arc<Dialog>, options: StreamOptions) -> Result<Self, Box<RemoteError>> {
+        dialog.open_stream(options)?;
+        Ok(Self { dialog, hub: Mutex::default() })
+    }
+
+    /// Sends a message, one CBOR item; waits while the receiver is full.
+    ///
+    /// # Errors
+    /// `StreamOverrun` if the receiver does not want the sender to wait; `StreamClosed`; the error
+    /// of the peer's task, once that has failed.
+    ///
+    /// # Cancel safety
+    /// A wait that is dropped has sent nothing.
+    pub async fn send(&self, message: Bytes) -> Result<(), Box<RemoteError>> {
+        while !self.try_send(message.clone())? {
+            self.writable().await;
+        }
+        Ok(())
+    }
+
+    /// Sends a message if the receiver has room; false if it has none.
+    ///
+    /// # Errors
+    /// As [`MsgStream::send`].
+    pub fn try_send(&self, message: Bytes) -> Result<bool, Box<RemoteError>> {
+        self.dialog.send(message)
+    }
+
+    /// Waits until the receiver has room, or nothing can be sent any more.
+    pub async fn writable(&self) {
+        self.dialog.writable().await;
+    }
+
+    /// Receives a message; none once the peer has closed its direction or its task has returned.
+    ///
+    /// # Errors
+    /// `Lagged`, once, where messages were dropped; the error of the peer's task.
+    ///
+    /// # Cancel safety
+    /// A wait that is dropped has received nothing.
+    pub async fn receive(&self) -> Result<Option<Bytes>, Box<RemoteError>> {
+        loop {
+            let batch = self.try_receive(1)?;
+            if batch.lost > 0 {
+                return Err(lagged(batch.lost));
+            }
+            if let Some(message) = batch.messages.into_iter().next() {
+                return Ok(Some(message));
+            }
+            if batch.ended {
+                return Ok(None);
+            }
+            self.readable().await;
+        }
+    }
+
+    /// Takes at most `max` of the messages that have arrived.
+    ///
+    /// # Errors
+    /// The error of the peer's task.
+    pub fn try_receive(&self, max: usize) -> Result<Batch, Box<RemoteError>> {
+        self.dialog.receive(max)
+    }
+
+    /// The size of the message that would be received next; 0 if there is none.
+    pub fn next_bytes(&self) -> usize {
+        self.dialog.next_bytes()
+    }
+
+    /// Waits until something has arrived, or nothing will any more.
+    pub async fn readable(&self) {
+        self.dialog.readable().await;
+    }
+
+    /// Ends this side's direction; the other goes on. A closed direction is not reopened.
+    pub fn close(&self) {
+        self.dialog.close();
+    }
+
+    /// A receiver of all messages from now on, beside others. Nobody waits for the slowest: one
+    /// that falls more than `capacity` messages behind gets `Lagged`. The first subscription
+    /// decides the capacity, at least 1 and at most 65,536.
+    pub fn subscribe(self: &Arc<Self>, capacity: usize) -> Subscription {
+        let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
+        let hub = hub.get_or_insert_with(|| Hub {
+            passed: broadcast::channel(capacity.clamp(1, MAX_BEHIND)).0,
+            count: 0,
+        });
+        hub.subscribe(self)
+    }
+
+    /// Passes the next message on to all subscribers; true if none will come any more.
+    fn broadcast(&self) -> Result<bool, Box<RemoteError>> {
+        // Under the lock, so that messages keep their order whoever takes them out.
+        let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
+        let batch = self.try_receive(1)?;
+        let ended = batch.ended && batch.messages.is_empty();
+        if let Some(hub) = &mut *hub {
+            hub.count += batch.lost;
+            for message in batch.messages {
+                // All who listened may have left.
+                let _ = hub.passed.send(Passed { place: hub.count, message });
+                hub.count += 1;
+            }
+        }
+        Ok(ended)
+    }
+}
+
+impl Hub {
+    fn subscribe(&self, stream: &Arc<MsgStream>) -> Subscription {
+        let messages = self.passed.subscribe();
+        Subscription { stream: stream.clone(), messages, next: self.count, late: None }
+    }
+}
+
+/// A message that subscribers are passed.
+#[derive(Clone, Debug)]
+struct Passed {
+    /// How many there were before it.
+    place: u64,
+    message: Bytes,
+}
+
+fn lagged(lost: u64) -> Box<RemoteError> {
+    Box::new(RemoteError::of(&Lagged { lost }))
+}
+
+impl Drop for MsgStream {
+    fn drop(&mut self) {
+        self.dialog.close();
+        self.dialog.discard();
+    }
+}
+
+/// A local receiver of a stream's messages, beside others. Whichever of them is ahead takes the
+/// next message out of the stream.
+#[derive(Debug)]
+pub struct Subscription {
+    stream: Arc<MsgStream>,
+    messages: broadcast::Receiver<Passed>,
+    /// The place of the message that is expected.
+    next: u64,
+    /// One that has come behind others that are lost, once that is told.
+    late: Option<Bytes>,
+}
+
+impl Subscription {
+    /// Receives a message; none once the peer has closed its direction or its task has returned.
+    ///
+    /// # Errors
+    /// `Lagged`, once, where this receiver was too slow; the error of the peer's task.
+    ///
+    /// # Cancel safety
+    /// A wait that is dropped has received nothing.
+    pub async fn receive(&mut self) -> Result<Option<Bytes>, Box<RemoteError>> {
+        loop {
+            if let Some(passed) = self.next_passed() {
+                return passed;
+            }
+            if self.stream.broadcast()? {
+                // Another may have passed on the last message just before.
+                return self.next_passed().unwrap_or(Ok(None));
+            }
+            if self.messages.is_empty() {
+                tokio::select! {
+                    biased;
+                    passed = self.messages.recv() => match passed {
+                        Ok(passed) => return self.read(passed),
+                        Err(RecvError::Lagged(_)) => {}
+                        Err(RecvError::Closed) => return Ok(None),
+                    },
+                    () = self.stream.readable() => {}
+                }
+            }
+        }
+    }
+
+    fn next_passed(&mut self) -> Option<Result<Option<Bytes>, Box<RemoteError>>> {
+        if let Some(message) = self.late.take() {
+            return Some(Ok(Some(message)));
+        }
+        loop {
+            match self.messages.try_recv() {
+                Ok(passed) => return Some(self.read(passed)),
+                // What comes next tells how many.
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Closed) => return Some(Ok(None)),
+                Err(TryRecvError::Empty) => return None,
+            }
+        }
+    }
+
+    fn read(&mut self, Passed { place, message }: Passed) -> Result<Option<Bytes>, Box<RemoteError>> {
+        let lost = place - self.next;
+        self.next = place + 1;
+        if lost == 0 {
+            return Ok(Some(message));
+        }
+        self.late = Some(message);
+        Err(lagged(lost))
+    }
+}
+
+impl Clone for Subscription {
+    /// Another receiver, of all messages from now on.
+    fn clone(&self) -> Self {
+        let hub = self.stream.hub.lock().unwrap_or_else(PoisonError::into_inner);
+        hub.as_ref().expect("there is one as long as there are subscriptions").subscribe(&self.stream)
+    }
+}

@@ -1,0 +1,170 @@
+//! What one side of a context has to send.
+//!
+//! Owns: the queue of its payloads, and the cutting of large ones. Must not know: turns, what
+//! arrives, credit. Invariant: payloads leave in the order they were queued; nothing is queued
+//! that the peer would call a violation.
+
+use std::collections::VecDeque;
+use std::mem;
+
+use bytes::Bytes;
+
+use super::direction::Direction;
+use crate::config::CHUNK;
+use crate::id::ContextId;
+use crate::message::Message;
+
+/// What a payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The arguments.
+    Start,
+    /// The callee's first value.
+    Started,
+    /// A message of the stream.
+    Yield,
+    /// The end of the stream, whose payload is empty.
+    Stop,
+    /// The callee's value.
+    Return,
+    /// The callee's error.
+    Error,
+}
+
+/// A payload, or what is left of it.
+#[derive(Debug)]
+struct Item {
+    kind: Kind,
+    payload: Bytes,
+}
+
+/// The next frame of a queue.
+pub(crate) enum Frame {
+    /// A part of a payload; others follow.
+    More(Bytes),
+    /// The last or only part.
+    Last(Kind, Bytes),
+}
+
+impl Frame {
+    /// As a message; a `Start` still lacks what only the caller knows.
+    pub(crate) fn message(&self, context: ContextId) -> Message<'_> {
+        match self {
+            Self::More(chunk) => Message::More { context, chunk },
+            Self::Last(Kind::Start, kwargs) => {
+                Message::Start { context, function: "", kwargs, deadline_us: None, dialog: false }
+            }
+            Self::Last(Kind::Started, payload) => Message::Started { context, payload },
+            Self::Last(Kind::Yield, payload) => Message::Yield { context, payload },
+            Self::Last(Kind::Stop, _) => Message::Stop { context },
+            Self::Last(Kind::Return, payload) => Message::Return { context, payload },
+            Self::Last(Kind::Error, payload) => Message::Error { context, payload },
+        }
+    }
+}
+
+/// The queue of one side. A plain call only ever uses `current`, and allocates nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    direction: Direction,
+    current: Option<Item>,
+    /// Parts of `current` have left.
+    begun: bool,
+    queue: VecDeque<Item>,
+    /// How much waits, each item with what it takes beside its payload.
+    waiting: usize,
+}
+
+impl Outgoing {
+    pub(crate) fn new(direction: Direction) -> Self {
+        Self { direction, ..Self::default() }
+    }
+
+    /// About how many bytes it holds that are yet to be sent.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    pub(crate) fn has_data(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// Queues a payload or the end of the stream; false if it has no place there.
+    pub(crate) fn offer(&mut self, context: ContextId, kind: Kind, payload: Bytes) -> bool {
+        let allowed = match kind {
+            Kind::Started => self.direction.started(context),
+            Kind::Yield => self.direction.message(context),
+            Kind::Stop => self.direction.stop(context),
+            Kind::Start => Ok(()),
+            Kind::Return | Kind::Error => {
+                self.direction.close();
+                Ok(())
+            }
+        };
+        if allowed.is_err() {
+            return false;
+        }
+        self.waiting += size_of::<Item>() + payload.len();
+        let item = Item { kind, payload };
+        match self.current {
+            None => self.current = Some(item),
+            Some(_) => self.queue.push_back(item),
+        }
+        true
+    }
+
+    /// Drops the queue and takes no more.
+    pub(crate) fn close(&mut self) {
+        self.direction.close();
+        self.current = None;
+        self.begun = false;
+        self.queue = VecDeque::new();
+        self.waiting = 0;
+    }
+
+    /// Drops the queue for an error that does not wait; true if a `Stop` has to go before it,
+    /// because parts of a payload have left that will never be whole.
+    pub(crate) fn fail(&mut self, context: ContextId, error: Bytes) -> bool {
+        let torn = self.begun;
+        self.close();
+        self.offer(context, Kind::Error, error);
+        torn
+    }
+
+    /// Takes the next frame.
+    pub(crate) fn next(&mut self) -> Option<Frame> {
+        let item = self.current.as_mut()?;
+        self.begun = item.payload.len() > CHUNK;
+        self.waiting -= item.payload.len().min(CHUNK);
+        if self.begun {
+            return Some(Frame::More(item.payload.split_to(CHUNK)));
+        }
+        self.waiting -= size_of::<Item>();
+        let next = self.queue.pop_front();
+        mem::replace(&mut self.current, next).map(|item| Frame::Last(item.kind, item.payload))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_what_waits() {
+        let context = ContextId::new(1).expect("not zero");
+        let mut outgoing = Outgoing::new(Direction::Open);
+        for size in [0, 1, CHUNK, CHUNK + 1, 3 * CHUNK] {
+            assert!(outgoing.offer(context, Kind::Yield, Bytes::from(vec![0; size])));
+        }
+        let mut before = outgoing.waiting();
+        assert_eq!(before, 5 * (CHUNK + size_of::<Item>()) + 2);
+        while outgoing.next().is_some() {
+            assert!(outgoing.waiting() < before, "an empty message counts");
+            before = outgoing.waiting();
+        }
+        assert_eq!(before, 0);
+        outgoing.offer(context, Kind::Yield, Bytes::from_static(b"x"));
+        outgoing.close();
+        assert_eq!(outgoing.waiting(), 0);
+    }
+}
