@@ -13,6 +13,7 @@ mod resident;
 mod signature;
 mod ticker;
 mod trap;
+mod value;
 mod wasi;
 
 pub use cache::{Artifact, Cache, LoadError};
@@ -20,4 +21,5 @@ pub use engine::Engine;
 pub use inspect::{ComponentInfo, Export};
 pub use modules::{LoadedComponent, ModuleError, Modules};
 pub use signature::{ContextSignature, Signature};
+pub use value::{FunctionType, ValueType};
 pub use wasi::Grants;
