@@ -103,6 +103,7 @@ impl World {
             modules: MODULES.map(str::to_owned).to_vec(),
             dirs: dirs.collect(),
             env,
+            ..SpawnSpec::default()
         };
         world.root = Some(world.host.nursery().start(spec, None).await.expect("the root starts"));
         world

@@ -4,25 +4,26 @@
 //! other. Invariant: a request is answered once, and an actor's death is told to whoever had a
 //! pipe to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use greenroom_abi::kind::{Exit, PermissionDenied, SpawnFailed};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::{
     Attachment, Channel, Packet, attach, channel_from_fd, socket_channel, socket_pipe,
 };
-use greenroom_wire::control::{self, Init, Limits, RequestId, SpawnSpec, ToActor, ToBroker};
+use greenroom_wire::control::{self, Init, Limits, RequestId, Rights, SpawnSpec, ToActor, ToBroker};
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::catalogue::{Catalogue, Resolved};
+use crate::discovery::{self, Progress};
 use crate::grants::{self, Grant, GrantError};
 use crate::introduce;
 use crate::ladder::{Ladder, Rung};
@@ -30,7 +31,7 @@ use crate::output::{self, Tail};
 use crate::quota::{self, Standing};
 use crate::report::{Report, Stream};
 use crate::spawner::{Process, Spawner};
-use crate::tree::{Birth, Key, MAX_NAME_BYTES, Record, Stage, Tree, check_name};
+use crate::tree::{Birth, Failure, Key, MAX_NAME_BYTES, Record, Stage, Tree, check_name};
 
 /// The longest message of an error about a spawn, and the largest value of one: far below what a
 /// control packet holds.
@@ -49,6 +50,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What the operator may grant to its root actors.
     pub grants: Vec<Grant>,
+    /// What root actors may do beyond the tree.
+    pub rights: Rights,
     /// The log filter of actor processes, in `tracing`'s syntax.
     pub log: Option<String>,
     /// How processes are started.
@@ -134,9 +137,16 @@ impl Loop {
         let record = Record {
             id,
             path: Vec::new(),
+            pid: std::process::id(),
+            started: 0,
+            published: false,
+            unique: false,
+            rights: broker.settings.rights,
             parent: None,
             children: Vec::new(),
             peers: BTreeSet::new(),
+            searches: BTreeMap::new(),
+            untaken: 0,
             stage: Stage::Ready,
             ladder: None,
             packets,
@@ -191,9 +201,7 @@ impl Loop {
     fn handle_message(&mut self, actor: Key, message: ToBroker) {
         match message {
             ToBroker::Ready => self.handle_ready(actor),
-            ToBroker::LoadFailed { reason } => {
-                self.doom(actor, reason);
-            }
+            ToBroker::LoadFailed { reason } => self.doom(actor, Failure::Reason(reason)),
             ToBroker::Spawn { request, spec } => {
                 let name = spec.name.clone();
                 if let Err(error) = self.spawn(actor, request, spec) {
@@ -203,14 +211,23 @@ impl Loop {
             }
             ToBroker::AbandonSpawn { request } => {
                 if let Some(child) = self.tree.starting(actor, request) {
-                    self.doom(child, "its start was cancelled".to_owned());
+                    self.doom(child, Failure::Reason("its start was cancelled".to_owned()));
                 }
             }
             ToBroker::CancelActor { request, actor: target } => self.cancel(actor, request, &target),
-            ToBroker::Find { request, name } => introduce::find(&mut self.tree, actor, request, &name),
+            ToBroker::Find { request, name, wait } => {
+                if discovery::find(&mut self.tree, &self.settings.limits, actor, request, name, wait)
+                    == Progress::Nobody
+                {
+                    self.look_beyond(actor, request);
+                }
+            }
+            ToBroker::AbandonFind { request } => discovery::abandon(&mut self.tree, actor, request),
+            ToBroker::List { request, name } => self.list(actor, request, name.as_deref()),
+            ToBroker::Taken => self.handle_taken(actor),
             ToBroker::Invite { request, actor: target, name } => {
                 let by_operator = actor == self.operator;
-                introduce::invite(&self.tree, actor, by_operator, request, &target, name);
+                introduce::invite(&mut self.tree, actor, by_operator, request, &target, name);
             }
             // These two are passed on by the channel's own task.
             ToBroker::Log(_) | ToBroker::Progress { .. } => {}
@@ -237,6 +254,12 @@ impl Loop {
             }),
             other => failed(other.to_string()),
         })?;
+        let wanted = Rights { publish: spec.publish || spec.rights.publish, ..spec.rights };
+        record.rights.narrow(wanted).map_err(|right| {
+            let right = format!("actor `{}` has no right `{right}` to use or pass on", record.id);
+            RemoteError::of(&PermissionDenied { right })
+        })?;
+        discovery::check_unique(&self.tree, &spec.name, spec.unique)?;
         let resolved = self.settings.catalogue.resolve(&spec.modules, &record.components).map_err(&failed)?;
         let path: Vec<String> = record.path.iter().cloned().chain([spec.name.clone()]).collect();
         let is_root = parent == self.operator;
@@ -277,6 +300,7 @@ impl Loop {
             modules: resolved.modules,
             dirs: granted.iter().map(|grant| (grant.guest_path(), grant.writable())).collect(),
             env: spec.env.clone(),
+            rights: spec.rights,
             limits: self.settings.limits.clone(),
             log: self.settings.log.clone(),
         };
@@ -292,9 +316,16 @@ impl Loop {
         let record = Record {
             id,
             path,
+            pid,
+            started: 0,
+            published: spec.publish,
+            unique: spec.unique,
+            rights: spec.rights,
             parent: Some(parent),
             children: Vec::new(),
             peers: BTreeSet::new(),
+            searches: BTreeMap::new(),
+            untaken: 0,
             stage: Stage::Starting(Birth {
                 request,
                 pipe: near,
@@ -315,14 +346,20 @@ impl Loop {
     }
 
     fn handle_ready(&mut self, actor: Key) {
+        let Some(record) = self.tree.get(actor) else { return };
+        let taken = discovery::check_unique(&self.tree, &record.id.name, record.unique);
         let Some(record) = self.tree.get_mut(actor) else { return };
+        if let (Stage::Starting(_), Err(error)) = (&record.stage, taken) {
+            return self.doom(actor, Failure::Error(error));
+        }
         match std::mem::replace(&mut record.stage, Stage::Ready) {
             Stage::Starting(birth) if birth.failure.is_none() => {
                 let (id, parent) = (record.id.clone(), record.parent);
-                self.tree.enlist(actor);
+                self.tree.enlist(actor, SystemTime::now());
                 if let Some(parent) = parent {
-                    self.answer_spawn(parent, birth.request, Ok(id), vec![birth.pipe]);
+                    self.answer_spawn(parent, birth.request, Ok(id.clone()), vec![birth.pipe]);
                 }
+                self.look_again(&id.name);
             }
             // It is being killed: what it says no longer counts.
             stage @ (Stage::Starting(_) | Stage::Gone) => record.stage = stage,
@@ -330,8 +367,37 @@ impl Loop {
         }
     }
 
+    /// Looks further for an actor that the tree does not have.
+    fn look_beyond(&mut self, asker: Key, request: RequestId) {
+        discovery::give_up(&mut self.tree, asker, request);
+    }
+
+    /// Looks again at the questions for a name: who has it has changed, or what can be sent there.
+    fn look_again(&mut self, name: &str) {
+        for (asker, request) in discovery::revisit(&mut self.tree, &self.settings.limits, name) {
+            self.look_beyond(asker, request);
+        }
+    }
+
+    fn list(&self, asker: Key, request: RequestId, name: Option<&str>) {
+        let entries = discovery::entries(&self.tree, &self.settings.tree, name);
+        if let Some(record) = self.tree.get(asker) {
+            discovery::tell_entries(record, request, entries);
+        }
+    }
+
+    fn handle_taken(&mut self, actor: Key) {
+        let Some(record) = self.tree.get_mut(actor) else { return };
+        let was_full = record.untaken >= self.settings.limits.finds;
+        record.untaken = record.untaken.saturating_sub(1);
+        if was_full {
+            let name = record.id.name.clone();
+            self.look_again(&name);
+        }
+    }
+
     /// Ends an actor that has not come up, for the given reason.
-    fn doom(&mut self, actor: Key, reason: String) {
+    fn doom(&mut self, actor: Key, reason: Failure) {
         if let Some(Record { stage: Stage::Starting(birth), .. }) = self.tree.get_mut(actor) {
             birth.failure.get_or_insert(reason);
             self.kill(actor);
@@ -354,11 +420,14 @@ impl Loop {
         record.waiters.push((asker, request));
         if record.ladder.is_none() && !record.is_gone() {
             match &record.stage {
-                Stage::Starting(_) => self.doom(key, "it was cancelled while it started".to_owned()),
+                Stage::Starting(_) => {
+                    self.doom(key, Failure::Reason("it was cancelled while it started".to_owned()));
+                }
                 _ => {
                     record.ladder = Some(Ladder::ask(Instant::now(), &self.settings.limits));
                     record.tell(&ToActor::Cancel { by }, Vec::new());
                     tracing::trace!(actor = %record.id, "asked to end");
+                    self.retire(key);
                 }
             }
         }
@@ -377,9 +446,10 @@ impl Loop {
                 && birth.deadline <= now
             {
                 let waited = self.settings.limits.spawn;
-                self.doom(key, format!("it was not ready within {waited:?}"));
+                self.doom(key, Failure::Reason(format!("it was not ready within {waited:?}")));
                 continue;
             }
+            discovery::expire(record, now);
             let Some(ladder) = &mut record.ladder else { continue };
             match ladder.climb(now, held_up, &self.settings.limits) {
                 Some(Rung::Ordered) => {
@@ -403,8 +473,17 @@ impl Loop {
                 if let Some(record) = self.tree.get_mut(key) {
                     record.ladder = Some(Ladder::kill(Instant::now()));
                 }
+                self.retire(key);
             }
         }
+    }
+
+    /// An actor that is being ended looks for nobody any more, and is not found.
+    fn retire(&mut self, actor: Key) {
+        let Some(record) = self.tree.get_mut(actor) else { return };
+        discovery::forsake(record);
+        let name = record.id.name.clone();
+        self.look_again(&name);
     }
 
     fn signal(&self, actor: Key, signal: Signal) {
@@ -427,14 +506,17 @@ impl Loop {
         let (id, parent) = (record.id.clone(), record.parent);
         let stage = std::mem::replace(&mut record.stage, Stage::Gone);
         if let (Stage::Starting(birth), Some(parent)) = (stage, parent) {
-            let failed = SpawnFailed {
-                name: id.name.clone(),
-                reason: birth.failure.unwrap_or_else(|| "it ended before it was ready".to_owned()),
-                exit: Some(exit.clone()),
-                stderr: record.tail.lines(),
+            let ended = || Failure::Reason("it ended before it was ready".to_owned());
+            let error = match birth.failure.unwrap_or_else(ended) {
+                Failure::Error(error) => error,
+                Failure::Reason(reason) => {
+                    let (name, stderr) = (id.name.clone(), record.tail.lines());
+                    RemoteError::of(&SpawnFailed { name, reason, exit: Some(exit.clone()), stderr })
+                }
             };
-            self.answer_spawn(parent, birth.request, Err(RemoteError::of(&failed)), Vec::new());
+            self.answer_spawn(parent, birth.request, Err(error), Vec::new());
         }
+        self.retire(actor);
         introduce::announce_exit(&mut self.tree, actor, &exit);
         for child in self.tree.get(actor).map(|record| record.children.clone()).unwrap_or_default() {
             self.kill(child);

@@ -5,6 +5,7 @@
 
 mod broker;
 mod catalogue;
+mod discovery;
 mod grants;
 mod introduce;
 mod ladder;

@@ -4,17 +4,18 @@
 //! timers. Invariant: every record but the operator's has a parent that is still here; a record
 //! leaves only after its children have.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use greenroom_abi::ActorId;
 use greenroom_abi::kind::Exit;
+use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::{Attachment, Packet};
-use greenroom_wire::control::{RequestId, ToActor, encode};
+use greenroom_wire::control::{RequestId, Rights, ToActor, encode};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::discovery::Search;
 use crate::grants::Grant;
 use crate::ladder::Ladder;
 use crate::output::Tail;
@@ -26,10 +27,22 @@ pub(crate) type Key = Uuid;
 pub(crate) struct Record {
     pub(crate) id: ActorId,
     pub(crate) path: Vec<String>,
+    pub(crate) pid: u32,
+    /// Since when it can be called, in milliseconds since 1970.
+    pub(crate) started: u64,
+    /// Whether other programs find it.
+    pub(crate) published: bool,
+    /// Whether no other may have its name.
+    pub(crate) unique: bool,
+    pub(crate) rights: Rights,
     pub(crate) parent: Option<Key>,
     pub(crate) children: Vec<Key>,
     /// Those it has found, and those who have found it: a pipe leads to each.
     pub(crate) peers: BTreeSet<Key>,
+    /// Its questions for others that have no answer yet.
+    pub(crate) searches: BTreeMap<RequestId, Search>,
+    /// How many pipes to others it has been sent and has not taken.
+    pub(crate) untaken: usize,
     pub(crate) stage: Stage,
     pub(crate) ladder: Option<Ladder>,
     pub(crate) packets: mpsc::UnboundedSender<Packet>,
@@ -60,7 +73,16 @@ pub(crate) struct Birth {
     pub(crate) pipe: Attachment,
     pub(crate) deadline: Instant,
     /// Why it is already known to have failed.
-    pub(crate) failure: Option<String>,
+    pub(crate) failure: Option<Failure>,
+}
+
+/// Why an actor does not come up.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// This, beside what its process leaves behind.
+    Reason(String),
+    /// This alone.
+    Error(RemoteError),
 }
 
 impl Record {
@@ -74,13 +96,20 @@ impl Record {
         }
     }
 
+    /// Sends a message with a pipe, which counts until it is taken.
+    pub(crate) fn hand(&mut self, message: &ToActor, pipe: Attachment) {
+        self.untaken += 1;
+        self.tell(message, vec![pipe]);
+    }
+
     /// When something is due for it.
     pub(crate) fn due(&self) -> Option<Instant> {
         let birth = match &self.stage {
             Stage::Starting(birth) if birth.failure.is_none() => Some(birth.deadline),
             _ => None,
         };
-        birth.into_iter().chain(self.ladder.as_ref().and_then(Ladder::due)).min()
+        let ladder = self.ladder.as_ref().and_then(Ladder::due);
+        birth.into_iter().chain(ladder).chain(self.searches.values().filter_map(Search::due)).min()
     }
 
     pub(crate) fn is_gone(&self) -> bool {
@@ -118,7 +147,11 @@ impl Tree {
     }
 
     /// Notes that an actor has become ready.
-    pub(crate) fn enlist(&mut self, key: Key) {
+    pub(crate) fn enlist(&mut self, key: Key, now: SystemTime) {
+        if let Some(record) = self.records.get_mut(&key) {
+            let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            record.started = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        }
         self.ready.push(key);
     }
 
@@ -128,6 +161,16 @@ impl Tree {
             self.records.get(key).is_some_and(|record| record.id.name == name && record.is_settled())
         };
         self.ready.iter().copied().find(|key| *key != asker && named(key))
+    }
+
+    /// The actors that can be called, in the order in which they could.
+    pub(crate) fn settled(&self) -> impl Iterator<Item = &Record> {
+        self.ready.iter().filter_map(|key| self.records.get(key)).filter(|record| record.is_settled())
+    }
+
+    /// Those of them that have a name.
+    pub(crate) fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Record> {
+        self.settled().filter(move |record| record.id.name == name)
     }
 
     /// How many actors there are, the operator not counted.
@@ -230,9 +273,16 @@ pub(crate) mod tests {
         Record {
             id: ActorId { name: name.to_owned(), uuid: String::new() },
             path: Vec::new(),
+            pid: 0,
+            started: 0,
+            published: false,
+            unique: false,
+            rights: Rights::default(),
             parent,
             children: Vec::new(),
             peers: BTreeSet::new(),
+            searches: BTreeMap::new(),
+            untaken: 0,
             stage: Stage::Ready,
             ladder: None,
             packets: mpsc::unbounded_channel().0,
@@ -286,7 +336,7 @@ pub(crate) mod tests {
         let twin = Uuid::from_u128(5);
         tree.insert(twin, record("leaf", Some(root)));
         for key in [mid, twin, leaf] {
-            tree.enlist(key);
+            tree.enlist(key, SystemTime::now());
         }
         assert_eq!(tree.find("leaf", root), Some(twin));
         assert_eq!(tree.find("leaf", twin), Some(leaf), "not itself");

@@ -11,7 +11,7 @@ use greenroom_abi::RemoteError;
 use greenroom_broker::{Broker, Catalogue, ExecSpawner, Grant, Report, Settings, StartError};
 use greenroom_runtime::{Actor, Identity, Idle, Nursery, Portal};
 use greenroom_transport::{Attachment, attach, channel_from_fd};
-use greenroom_wire::control::Limits;
+use greenroom_wire::control::{Limits, Rights};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -73,6 +73,7 @@ impl Host {
             catalogue: setup.catalogue,
             limits: setup.limits,
             grants: setup.grants,
+            rights: Rights::ALL,
             log: setup.log,
             spawner: Box::new(ExecSpawner { program: setup.program, arguments: vec!["actor".to_owned()] }),
             reports: sender,
@@ -82,6 +83,7 @@ impl Host {
             path: Vec::new(),
             pid: std::process::id(),
             is_root: false,
+            rights: Rights::ALL,
         };
         let (actor, outbox) = Actor::new(identity, limits, Box::new(Idle));
         let channel = channel_from_fd(control)?;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use greenroom_abi::RemoteError;
 use greenroom_abi::kind::PermissionDenied;
 use greenroom_transport::{Attachment, Pipe};
-use greenroom_wire::control::Limits;
+use greenroom_wire::control::{Limits, Rights};
 use greenroom_wire::{Preamble, Role};
 use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
@@ -40,7 +40,8 @@ pub async fn join(pipe: Attachment, pid: u32) -> io::Result<Portal> {
     let mut pipe = Pipe::from_attachment(pipe)?;
     let told = tokio::time::timeout(PATIENCE, preamble(&mut pipe)).await;
     let Preamble { you, peer } = told.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    let identity = Identity { path: vec![you.name.clone()], id: you, pid, is_root: false };
+    let identity =
+        Identity { path: vec![you.name.clone()], id: you, pid, is_root: false, rights: Rights::default() };
     let (actor, _) = Actor::new(identity, Limits::default(), Box::new(Idle));
     let right = format!("a program outside the tree ends no actor of it, and `{}` is one", actor.id());
     actor.port().shut(RemoteError::of(&PermissionDenied { right }));

@@ -55,7 +55,7 @@ impl Stage {
     /// Starts an actor.
     pub(crate) async fn start(&self, name: &str) -> Result<Portal> {
         let modules = vec![GUEST.to_owned()];
-        let spec = SpawnSpec { name: name.to_owned(), modules, dirs: Vec::new(), env: Vec::new() };
+        let spec = SpawnSpec { name: name.to_owned(), modules, ..SpawnSpec::default() };
         self.host.nursery().start(spec, None).await.map_err(failed)
     }
 

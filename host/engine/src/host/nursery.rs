@@ -117,6 +117,7 @@ impl SpawnOptions {
                 .map(|DirGrantRecord { source, target, writable }| DirGrant { source, target, writable })
                 .collect(),
             env: self.env,
+            ..SpawnSpec::default()
         }
     }
 }

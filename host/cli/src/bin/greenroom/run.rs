@@ -60,6 +60,7 @@ pub(crate) fn run(args: RunArgs) -> Result<(), CliError> {
             })
             .collect(),
         env: args.env.iter().map(|text| variable(text)).collect::<Result<_, _>>()?,
+        ..SpawnSpec::default()
     };
     let host_failed = |error: std::io::Error| CliError::ended(125, format!("the host failed: {error}"));
     let setup = Setup {
