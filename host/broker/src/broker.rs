@@ -388,15 +388,17 @@ impl Loop {
         let Some(record) = self.tree.get(actor) else { return };
         let taken = discovery::check_unique(&self.tree, &record.id.name, record.unique);
         let Some(record) = self.tree.get_mut(actor) else { return };
-        let Stage::Starting(birth) = &mut record.stage else {
-            // It says so twice, or has left since.
-            return self.kill(actor);
+        let birth = match &mut record.stage {
+            Stage::Starting(birth) => birth,
+            // It says so twice.
+            Stage::Ready => return self.kill(actor),
+            Stage::Gone => return,
         };
         match (&birth.failure, birth.step, taken) {
             // It is being killed: what it says no longer counts.
             (Some(_), ..) => {}
             (None, Step::Publishing, _) => self.kill(actor),
-            (None, Step::Loading, Err(error)) => self.doom(actor, Failure::Error(error)),
+            (None, Step::Loading, Err(error)) => self.doom(actor, Failure::Error(Box::new(error))),
             (None, Step::Loading, Ok(())) => match self.beyond.clone().filter(|_| record.published) {
                 None => self.settle(actor),
                 Some(beyond) => {
@@ -427,7 +429,7 @@ impl Loop {
                 record.publication = Some(publication);
                 self.settle(actor);
             }
-            Err(error) => self.doom(actor, Failure::Error(*Box::<RemoteError>::from(error))),
+            Err(error) => self.doom(actor, Failure::Error(error.into())),
         }
     }
 
@@ -618,7 +620,7 @@ impl Loop {
         if let (Stage::Starting(birth), Some(parent)) = (stage, parent) {
             let ended = || Failure::Reason("it ended before it was ready".to_owned());
             let error = match birth.failure.unwrap_or_else(ended) {
-                Failure::Error(error) => error,
+                Failure::Error(error) => *error,
                 Failure::Reason(reason) => {
                     let (name, stderr) = (id.name.clone(), record.tail.lines());
                     RemoteError::of(&SpawnFailed { name, reason, exit: Some(exit.clone()), stderr })

@@ -111,7 +111,7 @@ pub(crate) enum Failure {
     /// This, beside what its process leaves behind.
     Reason(String),
     /// This alone.
-    Error(RemoteError),
+    Error(Box<RemoteError>),
 }
 
 impl Record {
