@@ -22,3 +22,4 @@ pub use grants::{Grant, GrantError};
 pub use process::run_actor;
 pub use report::{Report, Stream};
 pub use spawner::{ExecSpawner, Process, Spawner};
+pub use tree::check_name;
