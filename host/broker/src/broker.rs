@@ -350,7 +350,7 @@ impl Loop {
         let taken = discovery::check_unique(&self.tree, &record.id.name, record.unique);
         let Some(record) = self.tree.get_mut(actor) else { return };
         if let (Stage::Starting(_), Err(error)) = (&record.stage, taken) {
-            return self.doom(actor, Failure::Error(error));
+            return self.doom(actor, Failure::Error(Box::new(error)));
         }
         match std::mem::replace(&mut record.stage, Stage::Ready) {
             Stage::Starting(birth) if birth.failure.is_none() => {
@@ -508,7 +508,7 @@ impl Loop {
         if let (Stage::Starting(birth), Some(parent)) = (stage, parent) {
             let ended = || Failure::Reason("it ended before it was ready".to_owned());
             let error = match birth.failure.unwrap_or_else(ended) {
-                Failure::Error(error) => error,
+                Failure::Error(error) => *error,
                 Failure::Reason(reason) => {
                     let (name, stderr) = (id.name.clone(), record.tail.lines());
                     RemoteError::of(&SpawnFailed { name, reason, exit: Some(exit.clone()), stderr })

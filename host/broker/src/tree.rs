@@ -82,7 +82,7 @@ pub(crate) enum Failure {
     /// This, beside what its process leaves behind.
     Reason(String),
     /// This alone.
-    Error(RemoteError),
+    Error(Box<RemoteError>),
 }
 
 impl Record {
