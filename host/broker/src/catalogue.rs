@@ -5,13 +5,14 @@
 //!
 //! An entry is `module` or `module:function`. Its module is, in this order: an interface that
 //! one of the asking actor's own components exports; a component's name; or
-//! `component/interface`.
+//! `component/interface`. An interface goes by its full name, such as `local:demo/shapes@0.1.0`, or
+//! by `local:demo/shapes` or `shapes` where no other of the component has that.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use greenroom_engine::{Artifact, Cache, ComponentInfo, Engine, LoadError};
-use greenroom_wire::control::EnabledModule;
+use greenroom_wire::control::{EnabledModule, Isolation};
 
 /// The components of a run, by number.
 #[derive(Debug, Default)]
@@ -23,6 +24,14 @@ pub struct Catalogue {
 struct Component {
     name: String,
     artifact: Artifact,
+    options: ModuleOptions,
+}
+
+/// How the modules of one component are run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModuleOptions {
+    /// How long their instances live; none for what suits each function.
+    pub isolation: Option<Isolation>,
 }
 
 /// What an actor's modules come to.
@@ -45,12 +54,13 @@ impl Catalogue {
         engine: &Engine,
         name: &str,
         path: &Path,
+        options: ModuleOptions,
     ) -> Result<&ComponentInfo, LoadError> {
         let artifact = cache.load(engine, path)?;
         if let Some(reason) = &artifact.info.unlinkable {
             return Err(LoadError::Compile { path: path.to_owned(), reason: reason.clone() });
         }
-        self.components.push(Component { name: name.to_owned(), artifact });
+        self.components.push(Component { name: name.to_owned(), artifact, options });
         Ok(&self.components[self.components.len() - 1].artifact.info)
     }
 
@@ -61,10 +71,7 @@ impl Catalogue {
     pub(crate) fn resolve(&self, entries: &[String], own: &[usize]) -> Result<Resolved, String> {
         let mut resolved = Resolved::default();
         for entry in entries {
-            let (module, function) = match entry.split_once(':') {
-                Some((module, function)) => (module, Some(function)),
-                None => (entry.as_str(), None),
-            };
+            let (module, function) = split(entry);
             let (component, interface) =
                 self.find(module, own).ok_or_else(|| self.no_such_module(module, own))?;
             self.check(component, interface.as_deref(), function, entry)?;
@@ -83,8 +90,10 @@ impl Catalogue {
                 (None, function) => resolved.modules.push(EnabledModule {
                     name: module.to_owned(),
                     component: place,
+                    errors: self.components[component].errors(interface.as_deref()),
                     interface,
                     functions: function.map(|function| vec![function.to_owned()]),
+                    isolation: self.components[component].options.isolation,
                 }),
             }
         }
@@ -98,8 +107,8 @@ impl Catalogue {
 
     fn find(&self, module: &str, own: &[usize]) -> Option<(usize, Option<String>)> {
         let exports = |number: usize, wanted: &str| {
-            let interfaces = self.components[number].artifact.info.interfaces();
-            interfaces.into_iter().find(|name| same(name, wanted)).map(str::to_owned)
+            let info = &self.components[number].artifact.info;
+            info.interface(wanted).map(str::to_owned)
         };
         let by_name = |name: &str| self.components.iter().position(|component| component.name == name);
         own.iter()
@@ -124,7 +133,7 @@ impl Catalogue {
         let exports = &self.components[component].artifact.info.exports;
         let found = exports.iter().any(|export| {
             let inside = interface.is_none() || export.interface.as_deref() == interface;
-            export.callable && inside && same(&export.function, function)
+            export.is_callable() && inside && same(&export.function, function)
         });
         if found { Ok(()) } else { Err(format!("no callable function `{function}` for entry `{entry}`")) }
     }
@@ -140,6 +149,33 @@ impl Catalogue {
     }
 }
 
+impl Component {
+    /// The named errors of its functions, or of those of one interface.
+    fn errors(&self, interface: Option<&str>) -> Vec<(String, Vec<usize>)> {
+        let mut errors: Vec<(String, Vec<usize>)> = Vec::new();
+        for (number, export) in self.artifact.info.exports.iter().enumerate() {
+            let Some(name) = export.kind.error_name() else { continue };
+            if interface.is_some() && export.interface.as_deref() != interface {
+                continue;
+            }
+            match errors.iter_mut().find(|(known, _)| known == name) {
+                Some((_, functions)) => functions.push(number),
+                None => errors.push((name.to_owned(), vec![number])),
+            }
+        }
+        errors
+    }
+}
+
+/// The module and the function of an entry. What follows the last colon is no function if it could
+/// not be one's name: an interface such as `local:demo/shapes` has a colon of its own.
+fn split(entry: &str) -> (&str, Option<&str>) {
+    match entry.rsplit_once(':') {
+        Some((module, function)) if !function.contains(['/', '@']) => (module, Some(function)),
+        _ => (entry, None),
+    }
+}
+
 /// Whether two names are the same to users: `_` and `-` are.
 fn same(a: &str, b: &str) -> bool {
     a.replace('_', "-") == b.replace('_', "-")
@@ -147,7 +183,7 @@ fn same(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use greenroom_engine::Export;
+    use greenroom_engine::{Export, ExportKind};
 
     use super::*;
 
@@ -155,12 +191,13 @@ mod tests {
         let export = |(interface, function): &(Option<&str>, &str)| Export {
             interface: interface.map(str::to_owned),
             function: (*function).to_owned(),
-            callable: true,
+            kind: ExportKind::Portal,
         };
         let info =
             ComponentInfo { exports: exports.iter().map(export).collect(), ..ComponentInfo::default() };
         let code = tempfile::tempfile().expect("a file");
-        Component { name: name.to_owned(), artifact: Artifact { code, info } }
+        let options = ModuleOptions::default();
+        Component { name: name.to_owned(), artifact: Artifact { code, info }, options }
     }
 
     fn catalogue() -> Catalogue {

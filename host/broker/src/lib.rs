@@ -17,7 +17,7 @@ mod spawner;
 mod tree;
 
 pub use broker::{Broker, Settings, StartError};
-pub use catalogue::Catalogue;
+pub use catalogue::{Catalogue, ModuleOptions};
 pub use grants::{Grant, GrantError};
 pub use process::run_actor;
 pub use report::{Report, Stream};

@@ -40,14 +40,16 @@ mod host;
 
 pub use greenroom_abi::{ActorId, RemoteError, kind, payload};
 pub use greenroom_broker::{
-    Catalogue, ExecSpawner, Grant, GrantError, Report, Spawner, StartError, Stream, check_name, run_actor,
+    Catalogue, ExecSpawner, Grant, GrantError, ModuleOptions, Report, Spawner, StartError, Stream, check_name,
+    run_actor,
 };
 pub use greenroom_engine::{
-    Artifact, Cache, ComponentInfo, ContextSignature, Engine, Export, LoadError, Signature,
+    Artifact, Cache, ComponentInfo, ContextSignature, Engine, Export, ExportKind, FunctionType, LoadError,
+    Signature, ValueType,
 };
 pub use greenroom_runtime::{
     Batch, Call, CallOptions, Context, MsgStream, Nursery, OneShot, Outcome, Overrun, Portal, Restart,
     Strategy, StreamOptions, Subscription, Supervision,
 };
-pub use greenroom_wire::control::{DirGrant, Limits, LogLevel, LogLine, Rights, SpawnSpec};
+pub use greenroom_wire::control::{DirGrant, Isolation, Limits, LogLevel, LogLine, Rights, SpawnSpec};
 pub use host::{Host, HostError, Setup, join};

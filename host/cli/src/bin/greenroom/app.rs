@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom::{Limits, Rights};
+use greenroom::{Isolation, Limits, Rights};
 
 use crate::args::{AppFlags, Level};
 use crate::error::CliError;
-use crate::grants::{self, DirArg, Isolation, Right, check_module_name};
+use crate::grants::{self, DirArg, Right, check_module_name};
 use crate::limits::{LIMITS, Limit};
 use crate::manifest::{self, From, Manifest, same, suggest};
 use crate::mistakes::{Mistake, Mistakes, Place, Source};
@@ -280,7 +280,7 @@ pub(crate) fn manifest_path(given: Option<&Path>) -> Result<PathBuf, CliError> {
     match given {
         Some(folder) if folder.is_dir() => Ok(folder.join(file)),
         Some(path) => Ok(path.to_owned()),
-        None => Manifest::find(Path::new(".")).ok_or_else(|| {
+        None => Manifest::find().ok_or_else(|| {
             let error = CliError::input(format!("there is no {file} here or in a folder above"));
             error.hint("name a component, or make a project with `greenroom new NAME`")
         }),

@@ -6,12 +6,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
+use greenroom::Isolation;
 
 use crate::build::BuildArgs;
 use crate::check::CheckArgs;
 use crate::completion::CompletionArgs;
 use crate::dev::DevArgs;
-use crate::grants::{DirArg, Isolation, Right};
+use crate::grants::{DirArg, Right, isolation};
 use crate::inspect::InspectArgs;
 use crate::new::NewArgs;
 use crate::run::RunArgs;
@@ -51,7 +52,7 @@ pub(crate) struct AppFlags {
     pub(crate) modules: Vec<(String, String)>,
 
     /// How long an instance lives: as long as its actor, or as long as one task
-    #[arg(long, value_name = "[NAME=]actor|task", value_parser = Isolation::parse)]
+    #[arg(long, value_name = "[NAME=]actor|task", value_parser = isolation)]
     pub(crate) isolation: Vec<(Option<String>, Isolation)>,
 
     /// Show a folder to the root actor; without GUEST it appears as /<its last name>

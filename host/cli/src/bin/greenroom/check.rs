@@ -62,11 +62,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), CliError> {
 
 /// What a module imports that the manifest does not grant, with what to do about it.
 fn ungranted(app: &App, module: &str, info: &ComponentInfo) -> Vec<(String, &'static str)> {
-    let lacks = |prefix: &str| match prefix {
-        "wasi:filesystem/" => app.dirs.is_empty(),
-        "wasi:cli/environment" => app.env.is_empty(),
-        _ => true,
-    };
+    let lacks = |prefix: &str| prefix != "wasi:filesystem/" || app.dirs.is_empty();
     let mut found: Vec<(String, &'static str)> = Vec::new();
     for import in &info.imports {
         let Some(grant) = grant(import) else { continue };

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use greenroom::Rights;
+use greenroom::{Isolation, Rights};
 
 /// A folder to grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,33 +77,21 @@ impl Right {
     }
 }
 
-/// How long an instance of a module lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Isolation {
-    /// As long as its actor: its tasks share what it keeps.
-    Actor,
-    /// As long as one task.
-    Task,
-}
+/// How isolation is written.
+pub(crate) const ISOLATIONS: &[(&str, Isolation)] = &[("actor", Isolation::Actor), ("task", Isolation::Task)];
 
-impl Isolation {
-    /// How they are written.
-    pub(crate) const WORDS: &[(&str, Self)] = &[("actor", Self::Actor), ("task", Self::Task)];
-
-    /// Reads `[NAME=]actor` or `[NAME=]task`: without a name it is for all modules.
-    ///
-    /// # Errors
-    /// What is wrong, in words.
-    pub(crate) fn parse(text: &str) -> Result<(Option<String>, Self), String> {
-        let (name, word) = match text.split_once('=') {
-            Some((name, word)) => (Some(name.to_owned()), word),
-            None => (None, text),
-        };
-        let isolation = Self::WORDS.iter().find(|(known, _)| *known == word);
-        let (_, isolation) =
-            isolation.ok_or("write actor or task, for one module NAME=actor or NAME=task")?;
-        Ok((name, *isolation))
-    }
+/// Reads `[NAME=]actor` or `[NAME=]task`: without a name it is for all modules.
+///
+/// # Errors
+/// What is wrong, in words.
+pub(crate) fn isolation(text: &str) -> Result<(Option<String>, Isolation), String> {
+    let (name, word) = match text.split_once('=') {
+        Some((name, word)) => (Some(name.to_owned()), word),
+        None => (None, text),
+    };
+    let isolation = ISOLATIONS.iter().find(|(known, _)| *known == word);
+    let (_, isolation) = isolation.ok_or("write actor or task, for one module NAME=actor or NAME=task")?;
+    Ok((name, *isolation))
 }
 
 /// The rule for names of modules: callers write them before a colon.
@@ -170,10 +158,10 @@ mod tests {
 
     #[test]
     fn isolation_is_for_one_module_or_for_all() {
-        assert_eq!(Isolation::parse("actor"), Ok((None, Isolation::Actor)));
-        assert_eq!(Isolation::parse("m=task"), Ok((Some("m".to_owned()), Isolation::Task)));
-        assert!(Isolation::parse("m=thread").is_err());
-        assert!(Isolation::parse("").is_err());
+        assert_eq!(isolation("actor"), Ok((None, Isolation::Actor)));
+        assert_eq!(isolation("m=task"), Ok((Some("m".to_owned()), Isolation::Task)));
+        assert!(isolation("m=thread").is_err());
+        assert!(isolation("").is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use greenroom::{Cache, ComponentInfo, Engine, Export};
+use greenroom::{Cache, ComponentInfo, Engine, Export, ExportKind};
 
 use crate::error::CliError;
 use crate::values::write_line;
@@ -44,7 +44,8 @@ const GRANTS: &[Grant] = &[
     Grant {
         prefix: "wasi:cli/environment",
         flag: "--env KEY[=VALUE]; without it the environment is empty",
-        manifest: Some("if it needs variables, add to [grants]: env = { KEY = \"VALUE\" }"),
+        // Every component that Rust makes imports it.
+        manifest: None,
     },
     Grant { prefix: "wasi:", flag: "nothing", manifest: None },
 ];
@@ -89,8 +90,10 @@ fn describe_export(info: &ComponentInfo, export: &Export) -> String {
         "" => export.function.clone(),
         module => format!("{module}:{}", export.function),
     };
-    if !export.callable {
-        return format!("{name}  (not a portal function: cannot be called)");
+    match &export.kind {
+        ExportKind::Portal => {}
+        ExportKind::Plain(ty) => return format!("{name}{ty}"),
+        ExportKind::Uncallable { reason } => return format!("{name}  (cannot be called: {reason})"),
     }
     match info.signature(module, &export.function) {
         None => name,

@@ -6,7 +6,9 @@
 
 use std::path::PathBuf;
 
-use greenroom::{Cache, Catalogue, ComponentInfo, DirGrant, Engine, Grant, Setup, SpawnSpec};
+use greenroom::{
+    Cache, Catalogue, ComponentInfo, DirGrant, Engine, Grant, ModuleOptions, Setup, SpawnSpec,
+};
 
 use crate::app::{App, Module};
 use crate::args::Level;
@@ -37,8 +39,9 @@ impl App {
         let (mut infos, mut grants) = (Vec::new(), Vec::new());
         let mut mistakes = self.manifest.clone().map(Mistakes::none);
         for module in &self.modules {
+            let options = ModuleOptions { isolation: module.isolation };
             let info = file(module, builder)
-                .and_then(|path| Ok(catalogue.add(&cache, &engine, &module.name, &path)?.clone()));
+                .and_then(|path| Ok(catalogue.add(&cache, &engine, &module.name, &path, options)?.clone()));
             match info {
                 Ok(info) => infos.push(info),
                 Err(error) => note(&mut mistakes, module.place.as_ref(), error)?,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom::{Limits, Rights};
+use greenroom::{Isolation, Limits, Rights};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -19,7 +19,7 @@ pub(crate) use reader::{Placed, suggest};
 
 use crate::args::Level;
 use crate::error::CliError;
-use crate::grants::{DirArg, Isolation};
+use crate::grants::{DirArg, ISOLATIONS};
 use crate::limits::{LIMITS, Limit};
 use crate::manifest::reader::{Node, Reader};
 use crate::mistakes::{Mistake, Mistakes, Source};
@@ -73,16 +73,12 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// The manifest in `folder`, or in the nearest folder above it that has one.
-    pub(crate) fn find(folder: &Path) -> Option<PathBuf> {
-        // What is above a relative path cannot be told from the path alone.
-        let full = std::path::absolute(folder).ok()?;
-        let above = full.ancestors().position(|folder| folder.join(FILE).is_file())?;
-        // A short name reads better.
-        Some(match above {
-            0 => folder.join(FILE),
-            _ => full.ancestors().nth(above)?.join(FILE),
-        })
+    /// The manifest in this folder, or in the nearest folder above it that has one.
+    pub(crate) fn find() -> Option<PathBuf> {
+        let here = std::env::current_dir().ok()?;
+        let folder = here.ancestors().find(|folder| folder.join(FILE).is_file())?;
+        // What is here needs no long name.
+        if folder == here { Some(FILE.into()) } else { Some(folder.join(FILE)) }
     }
 
     /// Reads one.
@@ -90,15 +86,15 @@ impl Manifest {
     /// # Errors
     /// All mistakes that can be seen without looking at another file.
     pub(crate) fn read(path: &Path) -> Result<Self, CliError> {
-        let shown = path.strip_prefix(".").unwrap_or(path).to_owned();
-        let bytes = std::fs::read(path)
-            .map_err(|error| CliError::input(format!("cannot read `{}`: {error}", shown.display())))?;
+        let path = path.strip_prefix(".").unwrap_or(path).to_owned();
+        let bytes = std::fs::read(&path)
+            .map_err(|error| CliError::input(format!("cannot read `{}`: {error}", path.display())))?;
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
-            Err(error) => return Err(not_text(shown, error)),
+            Err(error) => return Err(not_text(path, error)),
         };
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        Self::parse(Source { path: shown, text }, folder, &|name| std::env::var(name).ok())
+        Self::parse(Source { path, text }, folder, &|name| std::env::var(name).ok())
     }
 
     /// Reads the text of one.
@@ -238,7 +234,7 @@ fn module<'a>(
         match entry.key {
             "component" => component = reader.text(&path, entry.value),
             "crate" => krate = reader.text(&path, entry.value),
-            _ => isolation = reader.word(&path, entry.value, Isolation::WORDS),
+            _ => isolation = reader.word(&path, entry.value, ISOLATIONS),
         }
     }
     let from = |text: Placed<String>, kind: fn(PathBuf) -> From| {
