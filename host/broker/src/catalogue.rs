@@ -11,7 +11,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use greenroom_engine::{Artifact, Cache, ComponentInfo, Engine, LoadError};
+use greenroom_engine::{Artifact, Cache, ComponentInfo, Engine, ExportKind, LoadError};
 use greenroom_wire::control::{EnabledModule, Isolation};
 
 use crate::station::{FunctionInfo, FunctionKind};
@@ -108,7 +108,7 @@ impl Catalogue {
         for module in modules {
             let Some(number) = components.get(module.component) else { continue };
             let info = &self.components[*number].artifact.info;
-            for export in info.exports.iter().filter(|export| export.callable) {
+            for export in &info.exports {
                 let prefix = match (&module.interface, &export.interface) {
                     (None, Some(inner)) => format!("{}/{inner}", module.name),
                     (whole, inner) if whole == inner => module.name.clone(),
@@ -122,7 +122,11 @@ impl Catalogue {
                 functions.push(FunctionInfo {
                     name: format!("{prefix}:{}", export.function),
                     doc: signature.map(|signature| signature.doc.clone()).unwrap_or_default(),
-                    kind: FunctionKind::Portal(signature.cloned()),
+                    kind: match &export.kind {
+                        ExportKind::Portal => FunctionKind::Portal(signature.cloned()),
+                        ExportKind::Plain(ty) => FunctionKind::Plain(ty.clone()),
+                        ExportKind::Uncallable { .. } => continue,
+                    },
                 });
             }
         }
@@ -212,7 +216,7 @@ fn same(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use greenroom_engine::{Export, ExportKind};
+    use greenroom_engine::Export;
 
     use super::*;
 

@@ -31,3 +31,4 @@ pub use station::{
     ActorStage, ActorStatus, Answer, BookedLine, FunctionInfo, FunctionKind, LineSource, LogRecord,
     LogStream, Place, Request, TreeStatus,
 };
+pub use tree::check_name;
