@@ -12,6 +12,7 @@ use greenroom_wire::control::{ActorEntry, Limits, RequestId, ToActor, encode};
 
 use crate::introduce::{failed, introduce};
 use crate::tree::{Key, Record, Tree};
+use crate::watch::{FoundBeyond, Lookout};
 
 /// The bytes of entries in one packet: a quarter of what it holds, as the last may be long.
 const PART_BYTES: usize = greenroom_transport::MAX_PACKET_BYTES / 4;
@@ -24,6 +25,8 @@ pub(crate) struct Search {
     wait: bool,
     /// Until when it waits for whoever has the name to take the pipes that it was sent.
     patience: Option<Instant>,
+    /// The search beyond the tree, if one is under way.
+    lookout: Option<Lookout>,
 }
 
 impl Search {
@@ -67,7 +70,7 @@ pub(crate) fn find(
             Progress::Settled
         }
         None => {
-            record.searches.insert(request, Search { name, wait, patience: None });
+            record.searches.insert(request, Search { name, wait, patience: None, lookout: None });
             pursue(tree, limits, asker, request)
         }
     }
@@ -84,6 +87,34 @@ pub(crate) fn abandon(tree: &mut Tree, asker: Key, request: RequestId) {
 pub(crate) fn give_up(tree: &mut Tree, asker: Key, request: RequestId) {
     if tree.get(asker).and_then(|record| record.searches.get(&request)).is_some_and(|search| !search.wait) {
         answer(tree, asker, request, Ok(None));
+    }
+}
+
+/// Has an open question answered by others than the tree, once: `look` begins to.
+pub(crate) fn look_out(
+    record: &mut Record,
+    request: RequestId,
+    look: impl FnOnce(ActorId, String, bool) -> Lookout,
+) {
+    let who = record.id.clone();
+    if let Some(search) = record.searches.get_mut(&request).filter(|search| search.lookout.is_none()) {
+        search.lookout = Some(look(who, search.name.clone(), search.wait));
+    }
+}
+
+/// Answers an open question with whom others than the tree have.
+pub(crate) fn found_beyond(record: &mut Record, request: RequestId, result: FoundBeyond) {
+    if record.searches.remove(&request).is_none() {
+        // It has been answered, or given up; a pipe is dropped, which its other end sees.
+        return;
+    }
+    match result {
+        Ok(Some((id, pipe))) => {
+            record.strangers.insert(id.uuid.clone());
+            record.hand(&ToActor::Found { request, result: Ok(Some(id)) }, pipe);
+        }
+        Ok(None) => record.tell(&ToActor::Found { request, result: Ok(None) }, Vec::new()),
+        Err(error) => record.tell(&ToActor::Found { request, result: Err(error) }, Vec::new()),
     }
 }
 
@@ -189,8 +220,22 @@ pub(crate) fn entries(tree: &Tree, name_of_tree: &str, name: Option<&str>) -> Ve
     tree.settled().filter(|record| name.is_none_or(|name| record.id.name == name)).map(entry).collect()
 }
 
+/// Tells an actor of others, or why nobody can.
+pub(crate) fn tell_all(
+    record: &Record,
+    request: RequestId,
+    result: Result<Vec<ActorEntry>, Box<RemoteError>>,
+) {
+    match result {
+        Ok(entries) => tell_entries(record, request, entries),
+        Err(error) => {
+            record.tell(&ToActor::Listed { request, result: Err(error), more: false }, Vec::new());
+        }
+    }
+}
+
 /// Tells an actor of others, in as many parts as it takes.
-pub(crate) fn tell_entries(record: &Record, request: RequestId, entries: Vec<ActorEntry>) {
+fn tell_entries(record: &Record, request: RequestId, entries: Vec<ActorEntry>) {
     let mut entries = entries.into_iter().peekable();
     loop {
         let (mut part, mut bytes) = (Vec::new(), 0);

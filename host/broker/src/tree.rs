@@ -11,14 +11,16 @@ use std::time::{Instant, SystemTime};
 use greenroom_abi::kind::Exit;
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::{Attachment, Packet};
-use greenroom_wire::control::{RequestId, Rights, ToActor, encode};
-use tokio::sync::mpsc;
+use greenroom_wire::control::{EnabledModule, RequestId, Rights, ToActor, encode};
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::discovery::Search;
 use crate::grants::Grant;
 use crate::ladder::Ladder;
 use crate::output::Tail;
+use crate::registry::Publication;
+use crate::station::Reply;
 
 /// What the tree knows an actor by.
 pub(crate) type Key = Uuid;
@@ -28,10 +30,14 @@ pub(crate) struct Record {
     pub(crate) id: ActorId,
     pub(crate) path: Vec<String>,
     pub(crate) pid: u32,
+    /// Since when its process is there.
+    pub(crate) born: Instant,
     /// Since when it can be called, in milliseconds since 1970.
     pub(crate) started: u64,
-    /// Whether other programs find it.
+    /// Whether other programs are to find it.
     pub(crate) published: bool,
+    /// What makes them find it.
+    pub(crate) publication: Option<Box<dyn Publication>>,
     /// Whether no other may have its name.
     pub(crate) unique: bool,
     pub(crate) rights: Rights,
@@ -39,6 +45,8 @@ pub(crate) struct Record {
     pub(crate) children: Vec<Key>,
     /// Those it has found, and those who have found it: a pipe leads to each.
     pub(crate) peers: BTreeSet<Key>,
+    /// Those of other trees that it has found, by uuid.
+    pub(crate) strangers: BTreeSet<String>,
     /// Its questions for others that have no answer yet.
     pub(crate) searches: BTreeMap<RequestId, Search>,
     /// How many pipes to others it has been sent and has not taken.
@@ -51,14 +59,25 @@ pub(crate) struct Record {
     pub(crate) grants: Vec<Grant>,
     /// The components its modules come from, by their number in the catalogue.
     pub(crate) components: Vec<usize>,
+    /// The modules.
+    pub(crate) modules: Vec<EnabledModule>,
     pub(crate) tail: Tail,
     /// Who waits for its end.
-    pub(crate) waiters: Vec<(Key, RequestId)>,
+    pub(crate) waiters: Vec<Waiter>,
+    /// Who waits for it to count its tasks, if it has been asked to.
+    pub(crate) counting: Option<Vec<oneshot::Sender<u32>>>,
+}
+
+/// Who waits for an actor's end.
+pub(crate) enum Waiter {
+    Actor(Key, RequestId),
+    /// A visitor of the station.
+    Visitor(oneshot::Sender<Reply>),
 }
 
 /// How far an actor's life has come.
 pub(crate) enum Stage {
-    /// Its process runs, its modules are not loaded yet.
+    /// Its process runs; nobody has been told.
     Starting(Birth),
     /// It can be called.
     Ready,
@@ -72,8 +91,18 @@ pub(crate) struct Birth {
     /// The starter's end of the pipe to it.
     pub(crate) pipe: Attachment,
     pub(crate) deadline: Instant,
+    pub(crate) step: Step,
     /// Why it is already known to have failed.
     pub(crate) failure: Option<Failure>,
+}
+
+/// How far an actor's start has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Its modules are being loaded.
+    Loading,
+    /// It can be called, and is being published.
+    Publishing,
 }
 
 /// Why an actor does not come up.
@@ -86,6 +115,37 @@ pub(crate) enum Failure {
 }
 
 impl Record {
+    /// One that is ready and has nothing yet.
+    pub(crate) fn new(id: ActorId, pid: u32, packets: mpsc::UnboundedSender<Packet>) -> Self {
+        Self {
+            id,
+            path: Vec::new(),
+            pid,
+            born: Instant::now(),
+            started: 0,
+            published: false,
+            publication: None,
+            unique: false,
+            rights: Rights::default(),
+            parent: None,
+            children: Vec::new(),
+            peers: BTreeSet::new(),
+            strangers: BTreeSet::new(),
+            searches: BTreeMap::new(),
+            untaken: 0,
+            stage: Stage::Ready,
+            ladder: None,
+            packets,
+            pidfd: None,
+            grants: Vec::new(),
+            components: Vec::new(),
+            modules: Vec::new(),
+            tail: Tail::default(),
+            waiters: Vec::new(),
+            counting: None,
+        }
+    }
+
     /// Sends a message; to an actor that is gone it is lost, which its exit notice tells.
     pub(crate) fn tell(&self, message: &ToActor, attachments: Vec<Attachment>) {
         match encode(message) {
@@ -119,6 +179,13 @@ impl Record {
     /// Whether it can be called, and will be for as long as anybody knows.
     pub(crate) fn is_settled(&self) -> bool {
         matches!(self.stage, Stage::Ready) && self.ladder.is_none()
+    }
+
+    /// Whether programs outside may call it: who has just been published is found before its
+    /// starter is told.
+    pub(crate) fn is_callable(&self) -> bool {
+        let published = |birth: &Birth| birth.step == Step::Publishing && birth.failure.is_none();
+        self.is_settled() || matches!(&self.stage, Stage::Starting(birth) if published(birth))
     }
 }
 
@@ -270,28 +337,8 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn record(name: &str, parent: Option<Key>) -> Record {
-        Record {
-            id: ActorId { name: name.to_owned(), uuid: String::new() },
-            path: Vec::new(),
-            pid: 0,
-            started: 0,
-            published: false,
-            unique: false,
-            rights: Rights::default(),
-            parent,
-            children: Vec::new(),
-            peers: BTreeSet::new(),
-            searches: BTreeMap::new(),
-            untaken: 0,
-            stage: Stage::Ready,
-            ladder: None,
-            packets: mpsc::unbounded_channel().0,
-            pidfd: None,
-            grants: Vec::new(),
-            components: Vec::new(),
-            tail: Tail::default(),
-            waiters: Vec::new(),
-        }
+        let id = ActorId { name: name.to_owned(), uuid: String::new() };
+        Record { parent, ..Record::new(id, 0, mpsc::unbounded_channel().0) }
     }
 
     /// operator ─ root ─ mid ─ leaf

@@ -37,10 +37,13 @@
 //! ```
 
 mod host;
+mod registry;
 
 pub use greenroom_abi::{ActorId, RemoteError, kind, payload};
 pub use greenroom_broker::{
-    Catalogue, ExecSpawner, Grant, GrantError, Report, Spawner, StartError, Stream, run_actor,
+    ActorStage, ActorStatus, BookedLine, Catalogue, Directory, Entry, ExecSpawner, FunctionInfo,
+    FunctionKind, Grant, GrantError, LineSource, LogRecord, LogStream, Publication, Registry, RegistryError,
+    Report, Seat, Spawner, StartError, Stream, TreeStatus, run_actor,
 };
 pub use greenroom_engine::{
     Artifact, Cache, ComponentInfo, ContextSignature, Engine, Export, LoadError, Signature,
@@ -51,3 +54,4 @@ pub use greenroom_runtime::{
 };
 pub use greenroom_wire::control::{DirGrant, Limits, LogLevel, LogLine, SpawnSpec};
 pub use host::{Host, HostError, Setup, join};
+pub use registry::{Machine, Target, TargetError};

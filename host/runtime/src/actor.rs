@@ -263,6 +263,10 @@ impl Actor {
                     peer.send_replace(Some(exit));
                 }
             }
+            ToActor::Measure => {
+                let tasks = u32::try_from(self.tasks().len()).unwrap_or(u32::MAX);
+                self.0.port.tell(&ToBroker::Measured { tasks });
+            }
             ToActor::Cancel { by } => self.cancel(&by),
             ToActor::Init(_) | ToActor::Exit => tracing::error!("the broker repeats itself"),
         }

@@ -80,6 +80,11 @@ pub enum ToBroker {
         /// What the program is to be called in the tree.
         name: String,
     },
+    /// The answer to [`ToActor::Measure`].
+    Measured {
+        /// How many tasks run in the actor.
+        tasks: u32,
+    },
     /// A line for the log.
     Log(LogLine),
     /// How far a long job has come.
@@ -150,6 +155,8 @@ pub enum ToActor {
         /// How its process ended.
         exit: Exit,
     },
+    /// Say how busy you are. Answered by [`ToBroker::Measured`], and not asked again before that.
+    Measure,
     /// Cancel everything that runs, then exit: the first rung of the ladder.
     Cancel {
         /// Who asked.

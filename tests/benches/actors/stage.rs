@@ -34,6 +34,7 @@ impl Stage {
             catalogue,
             limits: Limits::default(),
             grants: Vec::new(),
+            registry: None,
             log: None,
             program: program(),
         })?;

@@ -238,7 +238,10 @@ impl Broker {
             ToBroker::List { request, name } => self.list(from, request, name.as_deref()),
             ToBroker::Taken => self.0.journal.note("taken"),
             ToBroker::Invite { .. } => panic!("no program is outside this one"),
-            ToBroker::LoadFailed { .. } | ToBroker::Log(_) | ToBroker::Progress { .. } => {}
+            ToBroker::LoadFailed { .. }
+            | ToBroker::Measured { .. }
+            | ToBroker::Log(_)
+            | ToBroker::Progress { .. } => {}
         }
     }
 
