@@ -27,6 +27,7 @@ use crate::grants::{self, Grant, GrantError};
 use crate::introduce;
 use crate::ladder::{Ladder, Rung};
 use crate::output::{self, Tail};
+use crate::process::TITLE;
 use crate::quota::{self, Standing};
 use crate::report::{Report, Stream};
 use crate::spawner::{Process, Spawner};
@@ -280,7 +281,7 @@ impl Loop {
             limits: self.settings.limits.clone(),
             log: self.settings.log.clone(),
         };
-        let title = format!("greenroom: {}/{}", self.settings.tree, path.join("/"));
+        let title = format!("{TITLE}{}/{}", self.settings.tree, path.join("/"));
         let Process { pid, pidfd, stdout, stderr, reap } = self.settings.spawner.spawn(&title, theirs)?;
         tracing::debug!(actor = %id, pid, "process started");
         let tail = Tail::default();

@@ -18,6 +18,7 @@ mod tree;
 pub use broker::{Broker, Settings, StartError};
 pub use catalogue::Catalogue;
 pub use grants::{Grant, GrantError};
-pub use process::run_actor;
+pub use process::{ACTOR, is_actor, run_actor};
 pub use report::{Report, Stream};
 pub use spawner::{ExecSpawner, Process, Spawner};
+pub use tree::check_name;

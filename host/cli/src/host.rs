@@ -8,7 +8,10 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use greenroom_abi::RemoteError;
-use greenroom_broker::{Broker, Catalogue, ExecSpawner, Grant, Report, Settings, StartError};
+use greenroom_broker::{
+    ACTOR, Broker, Catalogue, ExecSpawner, Grant, GrantError, Report, Settings, StartError,
+};
+use greenroom_engine::LoadError;
 use greenroom_runtime::{Actor, Identity, Idle, Nursery, Portal};
 use greenroom_transport::{Attachment, attach, channel_from_fd};
 use greenroom_wire::control::Limits;
@@ -31,7 +34,8 @@ pub struct Setup {
     pub grants: Vec<Grant>,
     /// The log filter of actor processes, in `tracing`'s syntax.
     pub log: Option<String>,
-    /// The `greenroom` program, which actor processes execute.
+    /// What actor processes execute: the `greenroom` program, or one that calls
+    /// [`init`](crate::init) first thing.
     pub program: PathBuf,
 }
 
@@ -44,6 +48,41 @@ pub enum HostError {
     /// The control channel cannot be used.
     #[error("cannot use the control channel: {0}")]
     Channel(#[from] io::Error),
+    /// This process has an open root.
+    #[error(
+        "this process has an open root already: start further actors in its nursery, or close it before \
+         another is opened"
+    )]
+    AlreadyOpen,
+    /// Nothing says what actor processes are to execute.
+    #[error(
+        "actors cannot execute this program: call `greenroom::init()` first thing in `main`, or name \
+         another program in the options"
+    )]
+    NotInitialised,
+    /// The tree cannot have this name.
+    #[error("a tree is not called `{name}`: {rule}")]
+    Name {
+        /// The name.
+        name: String,
+        /// The rule that it breaks.
+        rule: String,
+    },
+    /// Two components have one name.
+    #[error("module `{0}` is given twice: which one actors are to be started with cannot be told")]
+    ModuleTwice(String),
+    /// There is no engine to compile components with.
+    #[error("no engine: {0}")]
+    Engine(String),
+    /// A component cannot be used.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A folder cannot be granted.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// What actors have failed with.
+    #[error(transparent)]
+    Actors(#[from] Box<RemoteError>),
 }
 
 /// A running broker with this process as its operator.
@@ -74,7 +113,7 @@ impl Host {
             limits: setup.limits,
             grants: setup.grants,
             log: setup.log,
-            spawner: Box::new(ExecSpawner { program: setup.program, arguments: vec!["actor".to_owned()] }),
+            spawner: Box::new(ExecSpawner { program: setup.program, arguments: vec![ACTOR.to_owned()] }),
             reports: sender,
         })?;
         let identity = Identity {

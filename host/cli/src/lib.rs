@@ -36,9 +36,15 @@
 //! }
 //! ```
 
+mod daemon;
 mod host;
+mod init;
+mod reports;
+mod root;
+pub mod typed;
 
-pub use greenroom_abi::{ActorId, RemoteError, kind, payload};
+pub use daemon::run_daemon;
+pub use greenroom_abi::{ActorId, Kwargs, RemoteError, kind, kwargs, payload};
 pub use greenroom_broker::{
     Catalogue, ExecSpawner, Grant, GrantError, Report, Spawner, StartError, Stream, run_actor,
 };
@@ -51,3 +57,7 @@ pub use greenroom_runtime::{
 };
 pub use greenroom_wire::control::{DirGrant, Limits, LogLevel, LogLine, SpawnSpec};
 pub use host::{Host, HostError, Setup, join};
+pub use init::init;
+pub use reports::Reports;
+pub use root::{Root, RootOptions, open_root};
+pub use typed::{NurseryExt, PortalExt};
