@@ -58,7 +58,7 @@ fn script(place: &Place, lines: &str) -> PathBuf {
 }
 
 fn spec(name: &str, module: &str) -> SpawnSpec {
-    SpawnSpec { name: name.into(), modules: vec![module.into()], dirs: Vec::new(), env: Vec::new() }
+    SpawnSpec { name: name.into(), modules: vec![module.into()], ..SpawnSpec::default() }
 }
 
 fn failed(error: &RemoteError) -> SpawnFailed {

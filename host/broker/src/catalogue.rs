@@ -13,6 +13,8 @@ use std::path::Path;
 use greenroom_engine::{Artifact, Cache, ComponentInfo, Engine, LoadError};
 use greenroom_wire::control::EnabledModule;
 
+use crate::station::{FunctionInfo, FunctionKind};
+
 /// The components of a run, by number.
 #[derive(Debug, Default)]
 pub struct Catalogue {
@@ -89,6 +91,33 @@ impl Catalogue {
             }
         }
         Ok(resolved)
+    }
+
+    /// What an actor can be called for that has these modules of these components.
+    pub(crate) fn functions(&self, components: &[usize], modules: &[EnabledModule]) -> Vec<FunctionInfo> {
+        let mut functions = Vec::new();
+        for module in modules {
+            let Some(number) = components.get(module.component) else { continue };
+            let info = &self.components[*number].artifact.info;
+            for export in info.exports.iter().filter(|export| export.callable) {
+                let prefix = match (&module.interface, &export.interface) {
+                    (None, Some(inner)) => format!("{}/{inner}", module.name),
+                    (whole, inner) if whole == inner => module.name.clone(),
+                    _ => continue,
+                };
+                let mut enabled = module.functions.iter().flatten();
+                if module.functions.is_some() && !enabled.any(|name| same(name, &export.function)) {
+                    continue;
+                }
+                let signature = info.signature(export.interface.as_deref().unwrap_or(""), &export.function);
+                functions.push(FunctionInfo {
+                    name: format!("{prefix}:{}", export.function),
+                    doc: signature.map(|signature| signature.doc.clone()).unwrap_or_default(),
+                    kind: FunctionKind::Portal(signature.cloned()),
+                });
+            }
+        }
+        functions
     }
 
     /// The compiled code of a component, to be sent to an actor.
@@ -203,5 +232,19 @@ mod tests {
         assert_eq!(error, "there is no module `maths`; known here: `math`, `app`, `tools`");
         let error = resolve(&["math:squared"], &[0]).expect_err("no such function");
         assert_eq!(error, "no callable function `squared` for entry `math:squared`");
+    }
+    #[test]
+    fn what_is_enabled_is_what_can_be_called() {
+        let functions = |entries: &[&str]| {
+            let resolved = resolve(entries, &[0]).expect("resolves");
+            let functions = catalogue().functions(&resolved.components, &resolved.modules);
+            functions.into_iter().map(|function| function.name).collect::<Vec<_>>()
+        };
+        assert_eq!(functions(&["math"]), ["math:square", "math:cube-root"]);
+        assert_eq!(functions(&["math:cube_root"]), ["math:cube-root"]);
+        assert_eq!(
+            functions(&["app", "tools/text"]),
+            ["app:main", "app/math:square", "app/math:cube-root", "tools/text:count"]
+        );
     }
 }

@@ -6,8 +6,10 @@ use crate::host::HostError;
 use crate::root::{RootOptions, open_root};
 use crate::typed::NurseryExt as _;
 
-/// Runs a daemon: opens a root, starts one actor with all its modules under `name`, and sleeps until
-/// that has ended. Dropping the future ends it at once.
+/// Runs a daemon: opens a root that other programs find, starts one actor with all its modules under
+/// `name`, and sleeps until that has ended: until somebody who may cancels it, such as
+/// [`Machine::cancel`](crate::Machine::cancel) or `greenroom cancel`. Dropping the future ends it at
+/// once.
 ///
 /// # Errors
 /// As [`open_root`]; why the actor could not be started; how it died, if it was not cancelled by
@@ -17,8 +19,8 @@ use crate::typed::NurseryExt as _;
 /// Outside a tokio runtime.
 pub async fn run_daemon(options: RootOptions, name: &str) -> Result<(), HostError> {
     let modules = options.module_names();
-    let root = open_root(options).await?;
-    root.nursery().start_actor(name, modules).await?;
+    let root = open_root(options.discoverable()).await?;
+    root.nursery().start_actor(name, modules).publish().await?;
     let ended = root.nursery().join().await;
     root.close().await?;
     Ok(ended?)

@@ -6,15 +6,18 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use greenroom_abi::RemoteError;
 use greenroom_broker::{
-    ACTOR, Broker, Catalogue, ExecSpawner, Grant, GrantError, Report, Settings, StartError,
+    ACTOR, Broker, Catalogue, ExecSpawner, Grant, GrantError, Registry, RegistryError, Report, Settings,
+    StartError,
 };
 use greenroom_engine::LoadError;
 use greenroom_runtime::{Actor, Identity, Idle, Nursery, Portal};
 use greenroom_transport::{Attachment, attach, channel_from_fd};
-use greenroom_wire::control::Limits;
+use greenroom_wire::control::{ActorEntry, Limits, Rights};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -32,6 +35,9 @@ pub struct Setup {
     pub limits: Limits,
     /// The folders that root actors may be granted.
     pub grants: Vec<Grant>,
+    /// Where root actors, and those started with `publish`, are made known to other programs.
+    /// None: nobody outside the tree finds any of it.
+    pub registry: Option<Arc<dyn Registry>>,
     /// The log filter of actor processes, in `tracing`'s syntax.
     pub log: Option<String>,
     /// What actor processes execute: the `greenroom` program, or one that calls
@@ -77,6 +83,9 @@ pub enum HostError {
     /// A component cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The actors of this machine cannot be looked up, or made known.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// A folder cannot be granted.
     #[error(transparent)]
     Grant(#[from] GrantError),
@@ -112,7 +121,9 @@ impl Host {
             catalogue: setup.catalogue,
             limits: setup.limits,
             grants: setup.grants,
+            rights: Rights::ALL,
             log: setup.log,
+            registry: setup.registry,
             spawner: Box::new(ExecSpawner { program: setup.program, arguments: vec![ACTOR.to_owned()] }),
             reports: sender,
         })?;
@@ -121,6 +132,7 @@ impl Host {
             path: Vec::new(),
             pid: std::process::id(),
             is_root: false,
+            rights: Rights::ALL,
         };
         let (actor, outbox) = Actor::new(identity, limits, Box::new(Idle));
         let channel = channel_from_fd(control)?;
@@ -136,13 +148,46 @@ impl Host {
         &self.nursery
     }
 
-    /// A portal to the actor of that name, wherever in the tree it is: of several, to the one that
-    /// could be called first. None if there is none, or it is being ended.
+    /// A portal to the actor of that name: of several, to one of this tree before one of another
+    /// program, and of those to the one that could be called first. None if there is none, or it is
+    /// being ended. Other programs' are found only where there is a registry.
     ///
     /// # Errors
     /// When no pipe to it can be made, or the broker is gone.
     pub async fn find_actor(&self, name: &str) -> Result<Option<Portal>, Box<RemoteError>> {
         self.operator.find_actor(name).await
+    }
+
+    /// As [`Host::find_actor`], but waits until there is one; none only past `timeout`.
+    ///
+    /// # Errors
+    /// As [`Host::find_actor`].
+    ///
+    /// # Cancel safety
+    /// Dropping the wait ends it.
+    pub async fn wait_for_actor(
+        &self,
+        name: &str,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Portal>, Box<RemoteError>> {
+        self.operator.wait_for_actor(name, timeout).await
+    }
+
+    /// Whom [`Host::find_actor`] would give a portal to, without connecting to it.
+    ///
+    /// # Errors
+    /// When the broker cannot tell, or is gone.
+    pub async fn query_actor(&self, name: &str) -> Result<Option<ActorEntry>, Box<RemoteError>> {
+        self.operator.query_actor(name).await
+    }
+
+    /// All actors that can be called: first those of this tree, then the published ones of other
+    /// programs; each in the order in which they could be called.
+    ///
+    /// # Errors
+    /// When the broker cannot tell, or is gone.
+    pub async fn list_actors(&self) -> Result<Vec<ActorEntry>, Box<RemoteError>> {
+        self.operator.list_actors().await
     }
 
     /// Lets a program outside the tree call the actor that `portal` leads to: so a daemon of one

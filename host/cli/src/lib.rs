@@ -39,6 +39,7 @@
 mod daemon;
 mod host;
 mod init;
+mod registry;
 mod reports;
 mod root;
 pub mod typed;
@@ -46,7 +47,9 @@ pub mod typed;
 pub use daemon::run_daemon;
 pub use greenroom_abi::{ActorId, Kwargs, RemoteError, kind, kwargs, payload};
 pub use greenroom_broker::{
-    Catalogue, ExecSpawner, Grant, GrantError, Report, Spawner, StartError, Stream, run_actor,
+    ActorStage, ActorStatus, BookedLine, Catalogue, Directory, Entry, ExecSpawner, FunctionInfo,
+    FunctionKind, Grant, GrantError, LineSource, LogRecord, LogStream, Publication, Registry, RegistryError,
+    Report, Seat, Spawner, StartError, Stream, TreeStatus, run_actor,
 };
 pub use greenroom_engine::{
     Artifact, Cache, ComponentInfo, ContextSignature, Engine, Export, LoadError, Signature,
@@ -55,9 +58,10 @@ pub use greenroom_runtime::{
     Batch, Call, CallOptions, Context, MsgStream, Nursery, OneShot, Outcome, Overrun, Portal, Restart,
     Strategy, StreamOptions, Subscription, Supervision,
 };
-pub use greenroom_wire::control::{DirGrant, Limits, LogLevel, LogLine, SpawnSpec};
+pub use greenroom_wire::control::{ActorEntry, DirGrant, Limits, LogLevel, LogLine, Rights, SpawnSpec};
 pub use host::{Host, HostError, Setup, join};
 pub use init::init;
+pub use registry::{Machine, Target, TargetError};
 pub use reports::Reports;
 pub use root::{Root, RootOptions, open_root};
 pub use typed::{NurseryExt, PortalExt};

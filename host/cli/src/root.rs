@@ -4,13 +4,15 @@
 //! broker is started, which is [`Host`]'s. Invariant: when a [`Root`] is gone, so is its tree.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use greenroom_abi::RemoteError;
-use greenroom_broker::{Catalogue, Grant, check_name};
+use greenroom_broker::{Catalogue, Directory, Grant, Registry, check_name};
 use greenroom_engine::{Cache, Engine};
 use greenroom_runtime::{Nursery, Portal};
-use greenroom_wire::control::Limits;
+use greenroom_wire::control::{ActorEntry, Limits};
 
 use crate::host::{Host, HostError, Setup};
 use crate::init::is_ready;
@@ -37,6 +39,7 @@ pub struct RootOptions {
     dirs: Vec<(PathBuf, String, bool)>,
     limits: Limits,
     log: Option<String>,
+    discoverable: bool,
     program: Option<PathBuf>,
 }
 
@@ -50,6 +53,7 @@ impl RootOptions {
             dirs: Vec::new(),
             limits: Limits::default(),
             log: None,
+            discoverable: false,
             program: None,
         }
     }
@@ -84,6 +88,13 @@ impl RootOptions {
         Self { log: Some(filter.into()), ..self }
     }
 
+    /// Takes part in the registry of the machine. Other programs of the user find the actors that
+    /// this program starts, and those below that are started with `publish`; and
+    /// [`Root::find_actor`] and its like find those of other programs.
+    pub fn discoverable(self) -> Self {
+        Self { discoverable: true, ..self }
+    }
+
     /// What actors execute: `greenroom`, or another program that calls [`init`](crate::init) first
     /// thing. By default it is this program itself.
     pub fn program(self, program: impl Into<PathBuf>) -> Self {
@@ -116,8 +127,12 @@ impl RootOptions {
         }
         let grant = |(host, guest, writable): &(PathBuf, String, bool)| Grant::open(host, guest, *writable);
         let grants = self.dirs.iter().map(grant).collect::<Result<_, _>>()?;
+        let registry = match self.discoverable {
+            true => Some(Arc::new(Directory::open()?) as Arc<dyn Registry>),
+            false => None,
+        };
         let Self { name: tree, limits, log, .. } = self;
-        Ok(Setup { tree, catalogue, limits, grants, log, program })
+        Ok(Setup { tree, catalogue, limits, grants, registry, log, program })
     }
 }
 
@@ -165,13 +180,47 @@ impl Root {
         self.host.nursery()
     }
 
-    /// A portal to the actor of that name, wherever in the tree it is: of several, to the one that
-    /// could be called first. None if there is none, or it is being ended.
+    /// A portal to the actor of that name: of several, to one of this tree before one of another
+    /// program, and of those to the one that could be called first. None if there is none, or it is
+    /// being ended. Other programs' are found only by a root that is
+    /// [`discoverable`](RootOptions::discoverable).
     ///
     /// # Errors
     /// When no pipe to it can be made, or the broker is gone.
     pub async fn find_actor(&self, name: &str) -> Result<Option<Portal>, Box<RemoteError>> {
         self.host.find_actor(name).await
+    }
+
+    /// As [`Root::find_actor`], but waits until there is one; none only past `timeout`.
+    ///
+    /// # Errors
+    /// As [`Root::find_actor`].
+    ///
+    /// # Cancel safety
+    /// Dropping the wait ends it.
+    pub async fn wait_for_actor(
+        &self,
+        name: &str,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Portal>, Box<RemoteError>> {
+        self.host.wait_for_actor(name, timeout).await
+    }
+
+    /// Whom [`Root::find_actor`] would give a portal to, without connecting to it.
+    ///
+    /// # Errors
+    /// When the broker cannot tell, or is gone.
+    pub async fn query_actor(&self, name: &str) -> Result<Option<ActorEntry>, Box<RemoteError>> {
+        self.host.query_actor(name).await
+    }
+
+    /// All actors that can be found: first those of this tree, then those of other programs; each
+    /// in the order in which they could be called.
+    ///
+    /// # Errors
+    /// When the broker cannot tell, or is gone.
+    pub async fn list_actors(&self) -> Result<Vec<ActorEntry>, Box<RemoteError>> {
+        self.host.list_actors().await
     }
 
     /// What the host and its actors have to say from now on: output, log lines, progress. As long as

@@ -34,6 +34,7 @@ impl Stage {
             catalogue,
             limits: Limits::default(),
             grants: Vec::new(),
+            registry: None,
             log: None,
             program: program(),
         })?;
@@ -55,7 +56,7 @@ impl Stage {
     /// Starts an actor.
     pub(crate) async fn start(&self, name: &str) -> Result<Portal> {
         let modules = vec![GUEST.to_owned()];
-        let spec = SpawnSpec { name: name.to_owned(), modules, dirs: Vec::new(), env: Vec::new() };
+        let spec = SpawnSpec { name: name.to_owned(), modules, ..SpawnSpec::default() };
         self.host.nursery().start(spec, None).await.map_err(failed)
     }
 

@@ -41,7 +41,7 @@ impl NurseryExt for Nursery {
         let modules = modules.into_iter().map(Into::into).collect();
         StartActor {
             nursery: self.clone(),
-            spec: SpawnSpec { name: name.into(), modules, dirs: Vec::new(), env: Vec::new() },
+            spec: SpawnSpec { name: name.into(), modules, ..SpawnSpec::default() },
             restart: None,
         }
     }
@@ -87,6 +87,32 @@ impl StartActor {
     /// Sets an environment variable.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.spec.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Lets the user's other programs on this machine find it. They find whatever a
+    /// [`discoverable`](crate::RootOptions::discoverable) root starts, and nothing of any other.
+    pub fn publish(mut self) -> Self {
+        self.spec.publish = true;
+        self
+    }
+
+    /// Makes it the only one of its name: in its tree, and, if it is published, on the machine. If
+    /// another has the name it is not started: `NameTaken`, as for another while it lives.
+    pub fn unique(mut self) -> Self {
+        self.spec.unique = true;
+        self
+    }
+
+    /// Lets it find the published actors of the user's other programs, and pass that right on.
+    pub fn grant_discover(mut self) -> Self {
+        self.spec.rights.discover = true;
+        self
+    }
+
+    /// Lets it publish the actors that it starts, and pass that right on.
+    pub fn grant_publish(mut self) -> Self {
+        self.spec.rights.publish = true;
         self
     }
 

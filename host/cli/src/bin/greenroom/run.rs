@@ -5,10 +5,12 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use greenroom::{
-    Cache, Catalogue, ComponentInfo, DirGrant, Engine, Grant, Host, Limits, Outcome, Setup, SpawnSpec,
+    Cache, Catalogue, ComponentInfo, DirGrant, Directory, Engine, Grant, Host, Limits, Outcome, Registry,
+    Setup, SpawnSpec,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_appender::non_blocking::WorkerGuard;
@@ -60,6 +62,7 @@ pub(crate) fn run(args: RunArgs) -> Result<(), CliError> {
             })
             .collect(),
         env: args.env.iter().map(|text| variable(text)).collect::<Result<_, _>>()?,
+        ..SpawnSpec::default()
     };
     let host_failed = |error: std::io::Error| CliError::ended(125, format!("the host failed: {error}"));
     let setup = Setup {
@@ -67,6 +70,7 @@ pub(crate) fn run(args: RunArgs) -> Result<(), CliError> {
         catalogue,
         limits: Limits::default(),
         grants,
+        registry: registry(),
         log: (args.log > Level::Info).then(|| filter(args.log)),
         program: std::env::current_exe().map_err(host_failed)?,
     };
@@ -127,6 +131,17 @@ async fn call_main(host: &Host, spec: SpawnSpec, kwargs: Vec<u8>) -> Outcome {
     let main = format!("{}:main", spec.name);
     let root = host.nursery().start(spec, None).await?;
     root.call(&main, kwargs.into()).await
+}
+
+/// Where other programs find the tree; nowhere, if that is not safe: it runs all the same.
+fn registry() -> Option<Arc<dyn Registry>> {
+    match Directory::open() {
+        Ok(directory) => Some(Arc::new(directory)),
+        Err(error) => {
+            tracing::warn!("other programs will not find this one: {error}");
+            None
+        }
+    }
 }
 
 /// The components of the run; the application's own comes first.
