@@ -11,6 +11,7 @@ mod examples;
 mod failures;
 mod kills;
 mod ladder;
+mod library;
 mod metronome;
 mod nurseries;
 mod outside;

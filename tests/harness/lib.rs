@@ -13,7 +13,7 @@ mod wait;
 mod world;
 
 pub use alone::{Place, alone, say, undisturbed};
-pub use artifact::{guest, program};
+pub use artifact::{example, guest, program};
 pub use command::{Command, Finished};
 pub use exits::{Exits, Left};
 pub use greenroom::kind;

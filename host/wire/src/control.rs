@@ -241,6 +241,25 @@ pub struct DirGrant {
     pub writable: bool,
 }
 
+impl DirGrant {
+    /// A directory that the child may read, under the path by which the parent sees it.
+    pub fn read_only(path: impl Into<String>) -> Self {
+        let path = path.into();
+        Self { source: path.clone(), target: path, writable: false }
+    }
+
+    /// A directory that the child may write too, which takes a parent that may.
+    pub fn writable(path: impl Into<String>) -> Self {
+        Self { writable: true, ..Self::read_only(path) }
+    }
+
+    /// The same directory, seen by the child under another path.
+    #[must_use]
+    pub fn seen_as(self, target: impl Into<String>) -> Self {
+        Self { target: target.into(), ..self }
+    }
+}
+
 /// All that a new actor must know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Init {
