@@ -14,6 +14,7 @@ mod ladder;
 mod metronome;
 mod nurseries;
 mod outside;
+mod plain;
 mod programs;
 mod rights;
 mod shutdown;
