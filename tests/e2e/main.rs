@@ -16,6 +16,7 @@ mod nurseries;
 mod outside;
 mod programs;
 mod rights;
+mod searches;
 mod shutdown;
 mod spawns;
 mod streams;

@@ -52,6 +52,6 @@ pub use greenroom_runtime::{
     Batch, Call, CallOptions, Context, MsgStream, Nursery, OneShot, Outcome, Overrun, Portal, Restart,
     Strategy, StreamOptions, Subscription, Supervision,
 };
-pub use greenroom_wire::control::{DirGrant, Limits, LogLevel, LogLine, SpawnSpec};
+pub use greenroom_wire::control::{ActorEntry, DirGrant, Limits, LogLevel, LogLine, Rights, SpawnSpec};
 pub use host::{Host, HostError, Setup, join};
 pub use registry::{Machine, Target, TargetError};
