@@ -18,6 +18,7 @@ mod outside;
 mod plain;
 mod programs;
 mod rights;
+mod searches;
 mod shutdown;
 mod spawns;
 mod streams;
