@@ -15,8 +15,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use greenroom::{
-    ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Limits, ModuleOptions, Portal,
-    Registry, RemoteError, Report, Setup, SpawnSpec, payload,
+    ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Limits, ModuleOptions, Portal, Registry,
+    RemoteError, Report, Setup, SpawnSpec, payload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

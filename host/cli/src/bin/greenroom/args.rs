@@ -12,6 +12,7 @@ use crate::build::BuildArgs;
 use crate::check::CheckArgs;
 use crate::completion::CompletionArgs;
 use crate::dev::DevArgs;
+use crate::doctor::DoctorArgs;
 use crate::grants::{DirArg, Right, isolation};
 use crate::inspect::InspectArgs;
 use crate::new::NewArgs;
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     Inspect(InspectArgs),
     Check(CheckArgs),
+    Doctor(DoctorArgs),
     Completion(CompletionArgs),
     /// Serve as an actor process: for the broker's own use
     #[command(hide = true)]
@@ -96,6 +98,16 @@ impl Level {
         ("debug", Self::Debug),
         ("trace", Self::Trace),
     ];
+}
+
+/// How a command prints what it has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
 }
 
 /// Reads `KEY=VALUE`.

@@ -9,6 +9,7 @@ mod build;
 mod check;
 mod completion;
 mod dev;
+mod doctor;
 mod error;
 mod grants;
 mod inspect;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::New(args) => new::new(&args),
         Command::Dev(args) => dev::dev(&args),
         Command::Check(args) => check::check(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Completion(args) => completion::completion(&args),
         Command::Actor => return greenroom::run_actor(),
     };

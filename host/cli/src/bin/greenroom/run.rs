@@ -118,7 +118,8 @@ pub(crate) fn main_call(
         return Err(mainless(app, &main.name, info));
     }
     let kwargs = values::kwargs(&app.arguments(given), info.signature("", "main"))?;
-    let spec = app.spec(ready, vec![main.name.clone()]);
+    // Whoever looks what runs on this machine shall see it.
+    let spec = SpawnSpec { publish: true, ..app.spec(ready, vec![main.name.clone()]) };
     Ok((spec, format!("{}:main", main.name), kwargs))
 }
 
