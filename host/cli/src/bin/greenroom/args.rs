@@ -14,6 +14,7 @@ use crate::cancel::CancelArgs;
 use crate::check::CheckArgs;
 use crate::completion::CompletionArgs;
 use crate::dev::DevArgs;
+use crate::doctor::DoctorArgs;
 use crate::find::{FindArgs, WaitArgs};
 use crate::grants::{DirArg, Right, isolation};
 use crate::inspect::InspectArgs;
@@ -51,6 +52,7 @@ pub(crate) enum Command {
     Cancel(CancelArgs),
     Inspect(InspectArgs),
     Check(CheckArgs),
+    Doctor(DoctorArgs),
     Completion(CompletionArgs),
     /// Serve as an actor process: for the broker's own use
     #[command(hide = true)]
@@ -131,6 +133,16 @@ impl Level {
         ("debug", Self::Debug),
         ("trace", Self::Trace),
     ];
+}
+
+/// How a command prints what it has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
 }
 
 /// Reads `KEY=VALUE`.
