@@ -19,6 +19,7 @@ mod plain;
 mod programs;
 mod rights;
 mod searches;
+mod shell;
 mod shutdown;
 mod spawns;
 mod streams;
