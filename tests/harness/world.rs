@@ -15,8 +15,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use greenroom::{
-    ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Limits, Portal, Registry, RemoteError,
-    Report, Setup, SpawnSpec, payload,
+    ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Limits, ModuleOptions, Portal, Registry,
+    RemoteError, Report, Setup, SpawnSpec, payload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -121,7 +121,7 @@ impl World {
         let mut catalogue = Catalogue::default();
         let all = [("faults".to_owned(), guest("faults"))].into_iter().chain(options.components);
         for (name, file) in all {
-            catalogue.add(&cache, &engine, &name, &file).expect("a component");
+            catalogue.add(&cache, &engine, &name, &file, ModuleOptions::default()).expect("a component");
         }
         let grants = options.dirs.iter();
         let grants =

@@ -21,7 +21,7 @@ mod visits;
 mod watch;
 
 pub use broker::{Broker, Settings, StartError};
-pub use catalogue::Catalogue;
+pub use catalogue::{Catalogue, ModuleOptions};
 pub use grants::{Grant, GrantError};
 pub use process::{ACTOR, is_actor, run_actor};
 pub use registry::{Directory, Entry, Publication, Registry, RegistryError, Seat};

@@ -48,17 +48,20 @@ pub use daemon::run_daemon;
 pub use greenroom_abi::{ActorId, Kwargs, RemoteError, kind, kwargs, payload};
 pub use greenroom_broker::{
     ActorStage, ActorStatus, BookedLine, Catalogue, Directory, Entry, ExecSpawner, FunctionInfo,
-    FunctionKind, Grant, GrantError, LineSource, LogRecord, LogStream, Publication, Registry, RegistryError,
-    Report, Seat, Spawner, StartError, Stream, TreeStatus, run_actor,
+    FunctionKind, Grant, GrantError, LineSource, LogRecord, LogStream, ModuleOptions, Publication, Registry,
+    RegistryError, Report, Seat, Spawner, StartError, Stream, TreeStatus, run_actor,
 };
 pub use greenroom_engine::{
-    Artifact, Cache, ComponentInfo, ContextSignature, Engine, Export, LoadError, Signature,
+    Artifact, Cache, ComponentInfo, ContextSignature, Engine, Export, ExportKind, FunctionType, LoadError,
+    Signature, ValueType,
 };
 pub use greenroom_runtime::{
     Batch, Call, CallOptions, Context, MsgStream, Nursery, OneShot, Outcome, Overrun, Portal, Restart,
     Strategy, StreamOptions, Subscription, Supervision,
 };
-pub use greenroom_wire::control::{ActorEntry, DirGrant, Limits, LogLevel, LogLine, Rights, SpawnSpec};
+pub use greenroom_wire::control::{
+    ActorEntry, DirGrant, Isolation, Limits, LogLevel, LogLine, Rights, SpawnSpec,
+};
 pub use host::{Host, HostError, Setup, join};
 pub use init::init;
 pub use registry::{Machine, Target, TargetError};

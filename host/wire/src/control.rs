@@ -298,6 +298,22 @@ pub struct EnabledModule {
     pub interface: Option<String>,
     /// Only these functions; otherwise all.
     pub functions: Option<Vec<String>>,
+    /// How long its instances live; none if each function is to have what suits it: portal
+    /// functions a resident instance, plain functions a fresh one for each task.
+    pub isolation: Option<Isolation>,
+    /// The names of the error types that its plain functions return, each with the numbers of those
+    /// functions among the component's exports. Compiled code has none.
+    pub errors: Vec<(String, Vec<usize>)>,
+}
+
+/// How long an instance of a module lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// As long as its actor: all tasks share it.
+    Actor,
+    /// As long as one task: each gets a fresh one.
+    Task,
 }
 
 /// The bounds of an actor and of every wait in it. A child's are at most its parent's.

@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 use greenroom::{
-    Cache, Catalogue, Engine, Host, Limits, Portal, RemoteError, Report, Setup, SpawnSpec, payload,
+    Cache, Catalogue, Engine, Host, Limits, ModuleOptions, Portal, RemoteError, Report, Setup, SpawnSpec,
+    payload,
 };
 use greenroom_tests::{guest, program};
 use serde::Serialize;
@@ -28,7 +29,7 @@ impl Stage {
     pub(crate) fn open() -> Result<Self> {
         let engine = Engine::new()?;
         let mut catalogue = Catalogue::default();
-        catalogue.add(&Cache::open_default()?, &engine, GUEST, &guest(GUEST))?;
+        catalogue.add(&Cache::open_default()?, &engine, GUEST, &guest(GUEST), ModuleOptions::default())?;
         let (host, mut reports) = Host::start(Setup {
             tree: GUEST.to_owned(),
             catalogue,

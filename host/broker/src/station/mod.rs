@@ -13,7 +13,7 @@ mod server;
 mod tests;
 
 use greenroom_abi::{ActorId, RemoteError};
-use greenroom_engine::Signature;
+use greenroom_engine::{FunctionType, Signature};
 use greenroom_wire::Preamble;
 use greenroom_wire::control::LogLevel;
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,8 @@ pub struct FunctionInfo {
 pub enum FunctionKind {
     /// As a portal function. What its module says of it is the module's word.
     Portal(Option<Signature>),
+    /// As a plain function, with values of these types.
+    Plain(FunctionType),
 }
 
 /// How the actors of a tree are.

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use greenroom::{Cache, ComponentInfo, Engine, Export};
+use greenroom::{Cache, ComponentInfo, Engine, Export, ExportKind};
 
 use crate::args::InspectArgs;
 use crate::error::CliError;
@@ -55,8 +55,10 @@ fn describe_export(info: &ComponentInfo, export: &Export) -> String {
         "" => export.function.clone(),
         module => format!("{module}:{}", export.function),
     };
-    if !export.callable {
-        return format!("{name}  (not a portal function: cannot be called)");
+    match &export.kind {
+        ExportKind::Portal => {}
+        ExportKind::Plain(ty) => return format!("{name}{ty}"),
+        ExportKind::Uncallable { reason } => return format!("{name}  (cannot be called: {reason})"),
     }
     match info.signature(module, &export.function) {
         None => name,

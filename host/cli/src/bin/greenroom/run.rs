@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use greenroom::{
-    Cache, Catalogue, ComponentInfo, DirGrant, Directory, Engine, Grant, Host, Limits, Outcome, Registry,
-    Setup, SpawnSpec,
+    Cache, Catalogue, ComponentInfo, DirGrant, Directory, Engine, Grant, Host, Limits, ModuleOptions,
+    Outcome, Registry, Setup, SpawnSpec,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_appender::non_blocking::WorkerGuard;
@@ -149,7 +149,7 @@ fn catalogue(args: &RunArgs, name: &str) -> Result<(Catalogue, ComponentInfo), C
     let cache = Cache::open_default()?;
     let engine = Engine::new().map_err(|error| CliError::ended(125, format!("no engine: {error}")))?;
     let mut catalogue = Catalogue::default();
-    let info = catalogue.add(&cache, &engine, name, &args.module)?.clone();
+    let info = catalogue.add(&cache, &engine, name, &args.module, ModuleOptions::default())?.clone();
     if !info.has_main() {
         let exported: Vec<String> = info.interfaces().iter().map(|name| format!("`{name}`")).collect();
         let message = format!("`{}` has no `main` to run", args.module.display());
@@ -159,7 +159,7 @@ fn catalogue(args: &RunArgs, name: &str) -> Result<(Catalogue, ComponentInfo), C
         });
     }
     for (module, file) in &args.modules {
-        catalogue.add(&cache, &engine, module, Path::new(file))?;
+        catalogue.add(&cache, &engine, module, Path::new(file), ModuleOptions::default())?;
     }
     Ok((catalogue, info))
 }
