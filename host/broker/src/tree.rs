@@ -317,10 +317,10 @@ impl Tree {
 /// The longest name an actor may have.
 pub(crate) const MAX_NAME_BYTES: usize = 128;
 
-/// Whether an actor, or a tree, may have this name.
+/// Whether an actor may have this name.
 ///
 /// # Errors
-/// The rule that the name breaks.
+/// The rule that it breaks.
 pub fn check_name(name: &str) -> Result<(), String> {
     let fits = (1..=MAX_NAME_BYTES).contains(&name.len());
     if fits && !name.chars().any(|c| c.is_control() || c == '/') {
