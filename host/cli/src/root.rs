@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use greenroom_abi::RemoteError;
-use greenroom_broker::{Catalogue, Directory, Grant, Registry, check_name};
+use greenroom_broker::{Catalogue, Directory, Grant, ModuleOptions, Registry, check_name};
 use greenroom_engine::{Cache, Engine};
 use greenroom_runtime::{Nursery, Portal};
 use greenroom_wire::control::{ActorEntry, Limits};
@@ -35,7 +35,7 @@ const OURSELVES: &str = "/proc/self/exe";
 #[must_use = "a root is opened by `open_root`"]
 pub struct RootOptions {
     name: String,
-    modules: Vec<(String, PathBuf)>,
+    modules: Vec<(String, PathBuf, ModuleOptions)>,
     dirs: Vec<(PathBuf, String, bool)>,
     limits: Limits,
     log: Option<String>,
@@ -60,8 +60,18 @@ impl RootOptions {
 
     /// Adds a component, by whose name actors are started with it, or with an interface of it:
     /// `name/interface`. It is compiled unless it was before.
-    pub fn module(mut self, name: impl Into<String>, file: impl Into<PathBuf>) -> Self {
-        self.modules.push((name.into(), file.into()));
+    pub fn module(self, name: impl Into<String>, file: impl Into<PathBuf>) -> Self {
+        self.module_with(name, file, ModuleOptions::default())
+    }
+
+    /// As [`RootOptions::module`], and says how the component's modules are run.
+    pub fn module_with(
+        mut self,
+        name: impl Into<String>,
+        file: impl Into<PathBuf>,
+        options: ModuleOptions,
+    ) -> Self {
+        self.modules.push((name.into(), file.into(), options));
         self
     }
 
@@ -103,7 +113,7 @@ impl RootOptions {
 
     /// The names of its components.
     pub(crate) fn module_names(&self) -> Vec<String> {
-        self.modules.iter().map(|(name, _)| name.clone()).collect()
+        self.modules.iter().map(|(name, ..)| name.clone()).collect()
     }
 
     /// Reads, compiles and opens what the options name.
@@ -118,11 +128,11 @@ impl RootOptions {
         if !self.modules.is_empty() {
             let cache = Cache::open_default()?;
             let engine = Engine::new().map_err(|error| HostError::Engine(error.to_string()))?;
-            for (place, (name, file)) in self.modules.iter().enumerate() {
-                if self.modules[..place].iter().any(|(known, _)| known == name) {
+            for (place, (name, file, options)) in self.modules.iter().enumerate() {
+                if self.modules[..place].iter().any(|(known, ..)| known == name) {
                     return Err(HostError::ModuleTwice(name.clone()));
                 }
-                catalogue.add(&cache, &engine, name, file)?;
+                catalogue.add(&cache, &engine, name, file, *options)?;
             }
         }
         let grant = |(host, guest, writable): &(PathBuf, String, bool)| Grant::open(host, guest, *writable);
