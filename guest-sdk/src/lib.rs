@@ -104,12 +104,14 @@ mod task;
 mod time;
 mod unwind;
 
-pub use actor::{ActorInfo, current_actor};
+pub use actor::{ActorInfo, Rights, current_actor};
 pub use call::{Call, Module, ModuleRef};
 pub use callee::Context;
 pub use context::{TaskContext, current_context};
 pub use contract::{ByName, ContextCall, Contract};
-pub use discovery::find_actor;
+pub use discovery::{
+    ActorEntry, WaitForActor, WaitForActorUntil, find_actor, list_actors, query_actor, wait_for_actor,
+};
 pub use fault::{Fault, OrFault};
 pub use greenroom_abi::{ActorId, RemoteError as RemoteActorError, kind};
 pub use greenroom_guest_macro::{context, main, module};

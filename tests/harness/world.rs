@@ -15,8 +15,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use greenroom::{
-    ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Limits, Portal, RemoteError, Report,
-    Setup, SpawnSpec, payload,
+    ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Limits, ModuleOptions, Portal, Registry,
+    RemoteError, Report, Setup, SpawnSpec, payload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,8 @@ pub struct Options {
     pub components: Vec<(String, PathBuf)>,
     /// What actor processes execute, instead of `greenroom`.
     pub program: Option<PathBuf>,
+    /// Where it is made known to other programs; nowhere otherwise.
+    pub registry: Option<Arc<dyn Registry>>,
 }
 
 /// A running tree.
@@ -103,6 +105,7 @@ impl World {
             modules: MODULES.map(str::to_owned).to_vec(),
             dirs: dirs.collect(),
             env,
+            ..SpawnSpec::default()
         };
         world.root = Some(world.host.nursery().start(spec, None).await.expect("the root starts"));
         world
@@ -118,7 +121,7 @@ impl World {
         let mut catalogue = Catalogue::default();
         let all = [("faults".to_owned(), guest("faults"))].into_iter().chain(options.components);
         for (name, file) in all {
-            catalogue.add(&cache, &engine, &name, &file).expect("a component");
+            catalogue.add(&cache, &engine, &name, &file, ModuleOptions::default()).expect("a component");
         }
         let grants = options.dirs.iter();
         let grants =
@@ -129,6 +132,7 @@ impl World {
             catalogue,
             limits: options.limits,
             grants: grants.collect(),
+            registry: options.registry,
             log: None,
             program: options.program.unwrap_or_else(program),
         };

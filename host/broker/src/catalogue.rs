@@ -5,13 +5,16 @@
 //!
 //! An entry is `module` or `module:function`. Its module is, in this order: an interface that
 //! one of the asking actor's own components exports; a component's name; or
-//! `component/interface`.
+//! `component/interface`. An interface goes by its full name, such as `local:demo/shapes@0.1.0`, or
+//! by `local:demo/shapes` or `shapes` where no other of the component has that.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use greenroom_engine::{Artifact, Cache, ComponentInfo, Engine, LoadError};
-use greenroom_wire::control::EnabledModule;
+use greenroom_engine::{Artifact, Cache, ComponentInfo, Engine, ExportKind, LoadError};
+use greenroom_wire::control::{EnabledModule, Isolation};
+
+use crate::station::{FunctionInfo, FunctionKind};
 
 /// The components of a run, by number.
 #[derive(Debug, Default)]
@@ -23,6 +26,14 @@ pub struct Catalogue {
 struct Component {
     name: String,
     artifact: Artifact,
+    options: ModuleOptions,
+}
+
+/// How the modules of one component are run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModuleOptions {
+    /// How long their instances live; none for what suits each function.
+    pub isolation: Option<Isolation>,
 }
 
 /// What an actor's modules come to.
@@ -45,12 +56,13 @@ impl Catalogue {
         engine: &Engine,
         name: &str,
         path: &Path,
+        options: ModuleOptions,
     ) -> Result<&ComponentInfo, LoadError> {
         let artifact = cache.load(engine, path)?;
         if let Some(reason) = &artifact.info.unlinkable {
             return Err(LoadError::Compile { path: path.to_owned(), reason: reason.clone() });
         }
-        self.components.push(Component { name: name.to_owned(), artifact });
+        self.components.push(Component { name: name.to_owned(), artifact, options });
         Ok(&self.components[self.components.len() - 1].artifact.info)
     }
 
@@ -61,10 +73,7 @@ impl Catalogue {
     pub(crate) fn resolve(&self, entries: &[String], own: &[usize]) -> Result<Resolved, String> {
         let mut resolved = Resolved::default();
         for entry in entries {
-            let (module, function) = match entry.split_once(':') {
-                Some((module, function)) => (module, Some(function)),
-                None => (entry.as_str(), None),
-            };
+            let (module, function) = split(entry);
             let (component, interface) =
                 self.find(module, own).ok_or_else(|| self.no_such_module(module, own))?;
             self.check(component, interface.as_deref(), function, entry)?;
@@ -83,12 +92,45 @@ impl Catalogue {
                 (None, function) => resolved.modules.push(EnabledModule {
                     name: module.to_owned(),
                     component: place,
+                    errors: self.components[component].errors(interface.as_deref()),
                     interface,
                     functions: function.map(|function| vec![function.to_owned()]),
+                    isolation: self.components[component].options.isolation,
                 }),
             }
         }
         Ok(resolved)
+    }
+
+    /// What an actor can be called for that has these modules of these components.
+    pub(crate) fn functions(&self, components: &[usize], modules: &[EnabledModule]) -> Vec<FunctionInfo> {
+        let mut functions = Vec::new();
+        for module in modules {
+            let Some(number) = components.get(module.component) else { continue };
+            let info = &self.components[*number].artifact.info;
+            for export in &info.exports {
+                let prefix = match (&module.interface, &export.interface) {
+                    (None, Some(inner)) => format!("{}/{inner}", module.name),
+                    (whole, inner) if whole == inner => module.name.clone(),
+                    _ => continue,
+                };
+                let mut enabled = module.functions.iter().flatten();
+                if module.functions.is_some() && !enabled.any(|name| same(name, &export.function)) {
+                    continue;
+                }
+                let signature = info.signature(export.interface.as_deref().unwrap_or(""), &export.function);
+                functions.push(FunctionInfo {
+                    name: format!("{prefix}:{}", export.function),
+                    doc: signature.map(|signature| signature.doc.clone()).unwrap_or_default(),
+                    kind: match &export.kind {
+                        ExportKind::Portal => FunctionKind::Portal(signature.cloned()),
+                        ExportKind::Plain(ty) => FunctionKind::Plain(ty.clone()),
+                        ExportKind::Uncallable { .. } => continue,
+                    },
+                });
+            }
+        }
+        functions
     }
 
     /// The compiled code of a component, to be sent to an actor.
@@ -98,8 +140,8 @@ impl Catalogue {
 
     fn find(&self, module: &str, own: &[usize]) -> Option<(usize, Option<String>)> {
         let exports = |number: usize, wanted: &str| {
-            let interfaces = self.components[number].artifact.info.interfaces();
-            interfaces.into_iter().find(|name| same(name, wanted)).map(str::to_owned)
+            let info = &self.components[number].artifact.info;
+            info.interface(wanted).map(str::to_owned)
         };
         let by_name = |name: &str| self.components.iter().position(|component| component.name == name);
         own.iter()
@@ -124,7 +166,7 @@ impl Catalogue {
         let exports = &self.components[component].artifact.info.exports;
         let found = exports.iter().any(|export| {
             let inside = interface.is_none() || export.interface.as_deref() == interface;
-            export.callable && inside && same(&export.function, function)
+            export.is_callable() && inside && same(&export.function, function)
         });
         if found { Ok(()) } else { Err(format!("no callable function `{function}` for entry `{entry}`")) }
     }
@@ -137,6 +179,33 @@ impl Catalogue {
             .collect();
         known.extend(self.components.iter().map(|component| format!("`{}`", component.name)));
         format!("there is no module `{module}`; known here: {}", known.join(", "))
+    }
+}
+
+impl Component {
+    /// The named errors of its functions, or of those of one interface.
+    fn errors(&self, interface: Option<&str>) -> Vec<(String, Vec<usize>)> {
+        let mut errors: Vec<(String, Vec<usize>)> = Vec::new();
+        for (number, export) in self.artifact.info.exports.iter().enumerate() {
+            let Some(name) = export.kind.error_name() else { continue };
+            if interface.is_some() && export.interface.as_deref() != interface {
+                continue;
+            }
+            match errors.iter_mut().find(|(known, _)| known == name) {
+                Some((_, functions)) => functions.push(number),
+                None => errors.push((name.to_owned(), vec![number])),
+            }
+        }
+        errors
+    }
+}
+
+/// The module and the function of an entry. What follows the last colon is no function if it could
+/// not be one's name: an interface such as `local:demo/shapes` has a colon of its own.
+fn split(entry: &str) -> (&str, Option<&str>) {
+    match entry.rsplit_once(':') {
+        Some((module, function)) if !function.contains(['/', '@']) => (module, Some(function)),
+        _ => (entry, None),
     }
 }
 
@@ -155,12 +224,13 @@ mod tests {
         let export = |(interface, function): &(Option<&str>, &str)| Export {
             interface: interface.map(str::to_owned),
             function: (*function).to_owned(),
-            callable: true,
+            kind: ExportKind::Portal,
         };
         let info =
             ComponentInfo { exports: exports.iter().map(export).collect(), ..ComponentInfo::default() };
         let code = tempfile::tempfile().expect("a file");
-        Component { name: name.to_owned(), artifact: Artifact { code, info } }
+        let options = ModuleOptions::default();
+        Component { name: name.to_owned(), artifact: Artifact { code, info }, options }
     }
 
     fn catalogue() -> Catalogue {
@@ -203,5 +273,19 @@ mod tests {
         assert_eq!(error, "there is no module `maths`; known here: `math`, `app`, `tools`");
         let error = resolve(&["math:squared"], &[0]).expect_err("no such function");
         assert_eq!(error, "no callable function `squared` for entry `math:squared`");
+    }
+    #[test]
+    fn what_is_enabled_is_what_can_be_called() {
+        let functions = |entries: &[&str]| {
+            let resolved = resolve(entries, &[0]).expect("resolves");
+            let functions = catalogue().functions(&resolved.components, &resolved.modules);
+            functions.into_iter().map(|function| function.name).collect::<Vec<_>>()
+        };
+        assert_eq!(functions(&["math"]), ["math:square", "math:cube-root"]);
+        assert_eq!(functions(&["math:cube_root"]), ["math:cube-root"]);
+        assert_eq!(
+            functions(&["app", "tools/text"]),
+            ["app:main", "app/math:square", "app/math:cube-root", "tools/text:count"]
+        );
     }
 }

@@ -105,7 +105,13 @@ async fn serve(channel: Channel, init: Init, attachments: Vec<Attachment>) -> io
             return Ok(End::Ordered);
         }
     };
-    let identity = Identity { id: init.id, path: init.path, pid: std::process::id(), is_root: init.is_root };
+    let identity = Identity {
+        id: init.id,
+        path: init.path,
+        pid: std::process::id(),
+        is_root: init.is_root,
+        rights: init.rights,
+    };
     let (actor, outbox) = Actor::new(identity, init.limits, Box::new(modules));
     actor.serve_parent(init.parent, pipe)?;
     actor.ready();

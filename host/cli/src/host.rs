@@ -6,12 +6,13 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use greenroom_abi::RemoteError;
-use greenroom_broker::{Broker, Catalogue, ExecSpawner, Grant, Report, Settings, StartError};
+use greenroom_broker::{Broker, Catalogue, ExecSpawner, Grant, Registry, Report, Settings, StartError};
 use greenroom_runtime::{Actor, Identity, Idle, Nursery, Portal};
 use greenroom_transport::{Attachment, attach, channel_from_fd};
-use greenroom_wire::control::Limits;
+use greenroom_wire::control::{Limits, Rights};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -29,6 +30,9 @@ pub struct Setup {
     pub limits: Limits,
     /// The folders that root actors may be granted.
     pub grants: Vec<Grant>,
+    /// Where root actors, and those started with `publish`, are made known to other programs.
+    /// None: nobody outside the tree finds any of it.
+    pub registry: Option<Arc<dyn Registry>>,
     /// The log filter of actor processes, in `tracing`'s syntax.
     pub log: Option<String>,
     /// The `greenroom` program, which actor processes execute.
@@ -73,7 +77,9 @@ impl Host {
             catalogue: setup.catalogue,
             limits: setup.limits,
             grants: setup.grants,
+            rights: Rights::ALL,
             log: setup.log,
+            registry: setup.registry,
             spawner: Box::new(ExecSpawner { program: setup.program, arguments: vec!["actor".to_owned()] }),
             reports: sender,
         })?;
@@ -82,6 +88,7 @@ impl Host {
             path: Vec::new(),
             pid: std::process::id(),
             is_root: false,
+            rights: Rights::ALL,
         };
         let (actor, outbox) = Actor::new(identity, limits, Box::new(Idle));
         let channel = channel_from_fd(control)?;

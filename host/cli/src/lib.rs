@@ -37,17 +37,22 @@
 //! ```
 
 mod host;
+mod registry;
 
 pub use greenroom_abi::{ActorId, RemoteError, kind, payload};
 pub use greenroom_broker::{
-    Catalogue, ExecSpawner, Grant, GrantError, Report, Spawner, StartError, Stream, run_actor,
+    ActorStage, ActorStatus, BookedLine, Catalogue, Directory, Entry, ExecSpawner, FunctionInfo,
+    FunctionKind, Grant, GrantError, LineSource, LogRecord, LogStream, ModuleOptions, Publication, Registry,
+    RegistryError, Report, Seat, Spawner, StartError, Stream, TreeStatus, check_name, run_actor,
 };
 pub use greenroom_engine::{
-    Artifact, Cache, ComponentInfo, ContextSignature, Engine, Export, LoadError, Signature,
+    Artifact, Cache, ComponentInfo, ContextSignature, Engine, Export, ExportKind, FunctionType, LoadError,
+    Signature, ValueType,
 };
 pub use greenroom_runtime::{
     Batch, Call, CallOptions, Context, MsgStream, Nursery, OneShot, Outcome, Overrun, Portal, Restart,
     Strategy, StreamOptions, Subscription, Supervision,
 };
-pub use greenroom_wire::control::{DirGrant, Limits, LogLevel, LogLine, SpawnSpec};
+pub use greenroom_wire::control::{DirGrant, Isolation, Limits, LogLevel, LogLine, Rights, SpawnSpec};
 pub use host::{Host, HostError, Setup, join};
+pub use registry::{Machine, Target, TargetError};

@@ -5,20 +5,55 @@
 
 use std::fmt::Write as _;
 
-use greenroom::{Cache, ComponentInfo, Engine, Export};
+use greenroom::{Cache, ComponentInfo, Engine, Export, ExportKind};
 
-use crate::args::InspectArgs;
 use crate::error::CliError;
 use crate::values::write_line;
 
+/// Show what a component exports, imports, and needs to be granted
+#[derive(Debug, clap::Args)]
+pub(crate) struct InspectArgs {
+    /// The component
+    #[arg(value_name = "MODULE")]
+    pub(crate) module: std::path::PathBuf,
+}
+
+/// What a group of imports needs to be of use.
+pub(crate) struct Grant {
+    /// How the names of the group begin.
+    pub(crate) prefix: &'static str,
+    /// What to give on the command line.
+    flag: &'static str,
+    /// What to write in a manifest; none if nothing is needed.
+    pub(crate) manifest: Option<&'static str>,
+}
+
 /// What each group of imports needs to be of use. The first match counts.
-const GRANTS: &[(&str, &str)] = &[
-    ("greenroom:portal/", "nothing: actors, nurseries, log"),
-    ("wasi:filesystem/", "--dir HOST[::GUEST][:ro]; without it no file is seen"),
-    ("wasi:sockets/", "network: cannot be granted; every attempt fails"),
-    ("wasi:cli/environment", "--env KEY[=VALUE]; without it the environment is empty"),
-    ("wasi:", "nothing"),
+const GRANTS: &[Grant] = &[
+    Grant { prefix: "greenroom:portal/", flag: "nothing: actors, nurseries, log", manifest: None },
+    Grant {
+        prefix: "wasi:filesystem/",
+        flag: "--dir HOST[::GUEST][:ro]; without it no file is seen",
+        manifest: Some("if it needs files, add to [grants]: dirs = [\"HOST::/GUEST:ro\"]"),
+    },
+    Grant {
+        prefix: "wasi:sockets/",
+        flag: "network: cannot be granted; every attempt fails",
+        manifest: Some("the network cannot be granted: every attempt fails"),
+    },
+    Grant {
+        prefix: "wasi:cli/environment",
+        flag: "--env KEY[=VALUE]; without it the environment is empty",
+        // Every component that Rust makes imports it.
+        manifest: None,
+    },
+    Grant { prefix: "wasi:", flag: "nothing", manifest: None },
 ];
+
+/// What an import needs, if a host offers it at all.
+pub(crate) fn grant(import: &str) -> Option<&'static Grant> {
+    GRANTS.iter().find(|grant| import.starts_with(grant.prefix))
+}
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<(), CliError> {
     let engine = Engine::new().map_err(|error| CliError::ended(125, format!("no engine: {error}")))?;
@@ -37,8 +72,8 @@ fn describe(info: &ComponentInfo) -> String {
     text.push_str("imports, and what they need to be granted\n");
     let width = info.imports.iter().map(String::len).max().unwrap_or(0);
     for import in &info.imports {
-        let grant = GRANTS.iter().find(|(prefix, _)| import.starts_with(prefix)).map(|(_, grant)| *grant);
-        let _ = writeln!(text, "  {import:width$}  {}", grant.unwrap_or("no host offers it"));
+        let grant = grant(import).map_or("no host offers it", |grant| grant.flag);
+        let _ = writeln!(text, "  {import:width$}  {grant}");
     }
     if info.imports.is_empty() {
         text.push_str("  nothing\n");
@@ -55,8 +90,10 @@ fn describe_export(info: &ComponentInfo, export: &Export) -> String {
         "" => export.function.clone(),
         module => format!("{module}:{}", export.function),
     };
-    if !export.callable {
-        return format!("{name}  (not a portal function: cannot be called)");
+    match &export.kind {
+        ExportKind::Portal => {}
+        ExportKind::Plain(ty) => return format!("{name}{ty}"),
+        ExportKind::Uncallable { reason } => return format!("{name}  (cannot be called: {reason})"),
     }
     match info.signature(module, &export.function) {
         None => name,
