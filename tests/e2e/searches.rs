@@ -402,7 +402,7 @@ fn e2_a_unique_name_is_unique_among_programs() {
         drop(child(&other, "only", &["unique"]).await);
         kill(service.pid("root/only"), Signal::KILL);
         only.await.expect_err("its keeper is told");
-        until("the name is free", SOON, async || {
+        let _again = until("the name is free", SOON, async || {
             keep(&other, &[], "only", &["publish", "unique"]).await.ok()
         })
         .await;
@@ -420,12 +420,12 @@ fn e3_the_death_of_a_published_actor_ends_calls_and_its_entry() {
         let metronome = Metronome::start();
         for round in 0..5 {
             let victim = child(&service, "victim", &["publish"]).await;
-            let held = call::<Value>(&client, "victim", "faults:hold", &json!({"key": "k"}));
+            let key = json!({"key": "k"});
+            let held = call::<Value>(&client, "victim", "faults:hold", &key);
             let closed = client.call::<Exit>(&[], "seek:closed", &json!({"name": "victim"}));
             let killed = async {
                 until("the call runs", SOON, async || {
-                    let probe = json!({"key": "k"});
-                    let held = service.call::<u32>(&["victim"], "faults:probe", &probe).await;
+                    let held = service.call::<u32>(&["victim"], "faults:probe", &key).await;
                     (held == Ok(1)).then_some(())
                 })
                 .await;
