@@ -16,6 +16,7 @@ mod nurseries;
 mod outside;
 mod programs;
 mod rights;
+mod shell;
 mod shutdown;
 mod spawns;
 mod streams;
