@@ -4,6 +4,7 @@
 //! its greeting. Invariant: the project stands outside this repository, and nothing runs on.
 
 use std::fs::{self, File};
+use std::hash::{Hash, Hasher};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -13,30 +14,40 @@ use std::time::{Duration, Instant};
 /// How long a build may take on a machine that does much else.
 const LONG: Duration = Duration::from_secs(600);
 
-/// A project of this test's, in a folder of its own.
+/// A project of this test's, in a folder of its own outside this repository.
 struct Project {
-    home: tempfile::TempDir,
+    home: PathBuf,
     name: String,
 }
 
 impl Project {
     fn make() -> Self {
-        let home = tempfile::tempdir().expect("a folder");
-        let name = format!("project-{}", std::process::id());
-        let done = greenroom(home.path(), &["new", &name]).output().expect("the program runs");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the repository");
+        // The same each time, so that what is compiled for it replaces what was, and another
+        // checkout's is another.
+        let mut hasher = std::hash::DefaultHasher::new();
+        root.hash(&mut hasher);
+        let name = format!("project-{:08x}", hasher.finish() >> 32);
+        let home = std::env::temp_dir().join(format!("greenroom-{name}"));
+        if home.exists() {
+            fs::remove_dir_all(&home).expect("removed");
+        }
+        fs::create_dir(&home).expect("a folder");
+        let project = Self { home, name };
+        let done = greenroom(&project.home, &["new", &project.name]).output().expect("the program runs");
         let said = String::from_utf8_lossy(&done.stdout).into_owned();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        assert!(said.contains(&format!("cd {name} && greenroom run")), "{said}");
-        let project = Self { home, name };
-        // What was compiled before, the standard library above all, need not be compiled again.
-        let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("project");
-        fs::create_dir_all(&target).expect("a folder");
-        std::os::unix::fs::symlink(target, project.folder().join("target")).expect("a link");
+        assert!(said.contains(&format!("cd {} && greenroom run", project.name)), "{said}");
+        // What this repository's guests are compiled with need not be compiled again.
+        let target = project.folder().join("target");
+        fs::create_dir(&target).expect("a folder");
+        fs::create_dir_all(root.join("target/guest")).expect("a folder");
+        std::os::unix::fs::symlink(root.join("target/guest"), target.join("guest")).expect("a link");
         project
     }
 
     fn folder(&self) -> PathBuf {
-        self.home.path().join(&self.name)
+        self.home.join(&self.name)
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
@@ -57,6 +68,13 @@ impl Project {
         let processes = fs::read_dir("/proc").expect("/proc").flatten();
         let lines = processes.filter_map(|entry| fs::read_to_string(entry.path().join("cmdline")).ok());
         lines.filter(|line| line.starts_with(&title)).collect()
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        // A folder of temporary files that stays is no reason to fail.
+        let _ = fs::remove_dir_all(&self.home);
     }
 }
 
@@ -135,7 +153,7 @@ fn a_new_project_runs_at_once_and_again_whenever_it_changes() {
     let done = project.run(&["check"]);
     assert_eq!(done.status.code(), Some(0), "{done:?}");
 
-    let mut dev = Running::start(greenroom(&project.folder(), &["dev"]), project.home.path().join("said"));
+    let mut dev = Running::start(greenroom(&project.folder(), &["dev"]), project.home.join("said"));
     dev.await_words("Hello, World! ", 1);
     dev.await_words("waiting for changes", 1);
     project.edit("Hello, {name}", "Good day, {name}");

@@ -83,7 +83,8 @@ pub(crate) struct AppFlags {
     #[arg(long = "env", value_name = "KEY[=VALUE]")]
     pub(crate) env: Vec<String>,
 
-    /// What the application may do beyond its own tree
+    /// What the application may do beyond its own tree: find other programs' actors, or let them
+    /// find its own
     #[arg(long, value_name = "RIGHT", value_enum, value_delimiter = ',')]
     pub(crate) allow: Vec<Right>,
 
@@ -138,10 +139,10 @@ impl Level {
 /// How a command prints what it has found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people
+    // For people.
     #[default]
     Text,
-    /// For programs
+    // For programs.
     Json,
 }
 

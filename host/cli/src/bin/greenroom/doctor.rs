@@ -219,7 +219,9 @@ fn processes() -> Finding {
 
 fn guest_builds() -> Finding {
     match greenroom_toolchain::detect() {
-        Ok(toolchain) => Finding::ok(toolchain.to_string()),
+        Ok(toolchain) if toolchain.refusals().is_empty() => Finding::ok(toolchain.to_string()),
+        Ok(toolchain) => Finding::new(Grade::Warn, toolchain.to_string())
+            .hint("it does, but a better way lacks what is named above"),
         Err(none) => Finding::new(Grade::Warn, none.to_string())
             .hint("only needed for guests in Rust; `greenroom build` sets it up where it may"),
     }
