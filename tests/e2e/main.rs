@@ -22,4 +22,5 @@ mod spawns;
 mod streams;
 mod supervision;
 mod talk;
+mod tour;
 mod volume;
