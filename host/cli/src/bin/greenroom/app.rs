@@ -73,7 +73,6 @@ pub(crate) struct FileArg {
 
 impl FileArg {
     /// Reads `FILE` or `NAME=FILE`; a file with a `=` in its name needs its folder before it.
-    #[allow(dead_code, reason = "read by the commands that take several components")]
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         match text.split_once('=') {
             Some((name, file)) if !name.contains('/') => {

@@ -9,13 +9,22 @@ use clap::{Parser, Subcommand, ValueEnum};
 use greenroom::Isolation;
 
 use crate::build::BuildArgs;
+use crate::call::CallArgs;
+use crate::cancel::CancelArgs;
 use crate::check::CheckArgs;
 use crate::completion::CompletionArgs;
 use crate::dev::DevArgs;
+use crate::doctor::DoctorArgs;
+use crate::find::{FindArgs, WaitArgs};
 use crate::grants::{DirArg, Right, isolation};
 use crate::inspect::InspectArgs;
+use crate::logs::LogsArgs;
 use crate::new::NewArgs;
+use crate::ps::{PsArgs, TreeArgs};
 use crate::run::RunArgs;
+use crate::serve::ServeArgs;
+use crate::stream::StreamArgs;
+use crate::top::TopArgs;
 
 /// Run WebAssembly components as supervised, sandboxed actor processes
 #[derive(Debug, Parser)]
@@ -31,8 +40,19 @@ pub(crate) enum Command {
     Build(BuildArgs),
     Dev(DevArgs),
     Run(RunArgs),
+    Serve(ServeArgs),
+    Call(CallArgs),
+    Stream(StreamArgs),
+    Ps(PsArgs),
+    Tree(TreeArgs),
+    Top(TopArgs),
+    Logs(LogsArgs),
+    Find(FindArgs),
+    Wait(WaitArgs),
+    Cancel(CancelArgs),
     Inspect(InspectArgs),
     Check(CheckArgs),
+    Doctor(DoctorArgs),
     Completion(CompletionArgs),
     /// Serve as an actor process: for the broker's own use
     #[command(hide = true)]
@@ -63,7 +83,8 @@ pub(crate) struct AppFlags {
     #[arg(long = "env", value_name = "KEY[=VALUE]")]
     pub(crate) env: Vec<String>,
 
-    /// What the application may do beyond its own tree
+    /// What the application may do beyond its own tree: find other programs' actors, or let them
+    /// find its own
     #[arg(long, value_name = "RIGHT", value_enum, value_delimiter = ',')]
     pub(crate) allow: Vec<Right>,
 
@@ -74,6 +95,23 @@ pub(crate) struct AppFlags {
     /// The gravest-first level down to which log lines are shown [default: info]
     #[arg(long, value_name = "LEVEL", value_enum)]
     pub(crate) log: Option<Level>,
+}
+
+impl AppFlags {
+    /// The first of those that say how a component is run, if there is one.
+    pub(crate) fn for_components(&self) -> Option<&'static str> {
+        [
+            ("--manifest", self.manifest.is_some()),
+            ("--module", !self.modules.is_empty()),
+            ("--isolation", !self.isolation.is_empty()),
+            ("--dir", !self.dirs.is_empty()),
+            ("--env", !self.env.is_empty()),
+            ("--allow", !self.allow.is_empty()),
+            ("--limit", !self.limits.is_empty()),
+        ]
+        .into_iter()
+        .find_map(|(flag, given)| given.then_some(flag))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -96,6 +134,16 @@ impl Level {
         ("debug", Self::Debug),
         ("trace", Self::Trace),
     ];
+}
+
+/// How a command prints what it has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    // For people.
+    #[default]
+    Text,
+    // For programs.
+    Json,
 }
 
 /// Reads `KEY=VALUE`.

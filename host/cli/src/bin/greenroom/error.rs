@@ -65,6 +65,19 @@ impl CliError {
         self
     }
 
+    /// With another exit status.
+    pub(crate) fn status(mut self, status: u8) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// What it says, on its own.
+    pub(crate) fn message(&self) -> &str {
+        match &self.said {
+            Said::Line { message, .. } | Said::Report(message) => message,
+        }
+    }
+
     /// Prints it and gives the exit status.
     pub(crate) fn report(&self) -> ExitCode {
         let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
