@@ -17,6 +17,7 @@ mod nurseries;
 mod outside;
 mod programs;
 mod rights;
+mod searches;
 mod shell;
 mod shutdown;
 mod spawns;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use greenroom::{
     ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Limits, ModuleOptions, Portal, Registry,
-    RemoteError, Report, Setup, SpawnSpec, payload,
+    RemoteError, Report, Rights, Setup, SpawnSpec, payload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -31,8 +31,15 @@ use crate::process::actors;
 const ROOT: &str = "root";
 
 /// What the root actor serves.
-const MODULES: [&str; 6] =
-    ["faults/faults", "faults/stage", "faults/talk", "faults/flood", "faults/quick", "faults/branches"];
+const MODULES: [&str; 7] = [
+    "faults/faults",
+    "faults/stage",
+    "faults/talk",
+    "faults/seek",
+    "faults/flood",
+    "faults/quick",
+    "faults/branches",
+];
 
 /// What a world is made of, where it is not as usual.
 #[derive(Debug, Default)]
@@ -47,6 +54,8 @@ pub struct Options {
     pub components: Vec<(String, PathBuf)>,
     /// What actor processes execute, instead of `greenroom`.
     pub program: Option<PathBuf>,
+    /// What the root actor may do beyond its tree.
+    pub rights: Rights,
     /// Where it is made known to other programs; nowhere otherwise.
     pub registry: Option<Arc<dyn Registry>>,
 }
@@ -93,7 +102,7 @@ impl World {
     /// # Panics
     /// If there is no root.
     pub async fn with(place: &Place, options: Options) -> Self {
-        let (dirs, env) = (options.dirs.clone(), options.env.clone());
+        let (dirs, env, rights) = (options.dirs.clone(), options.env.clone(), options.rights);
         let mut world = Self::empty(place, options);
         let dirs = dirs.into_iter().map(|(_, guest, writable)| DirGrant {
             source: guest.clone(),
@@ -105,6 +114,7 @@ impl World {
             modules: MODULES.map(str::to_owned).to_vec(),
             dirs: dirs.collect(),
             env,
+            rights,
             ..SpawnSpec::default()
         };
         world.root = Some(world.host.nursery().start(spec, None).await.expect("the root starts"));

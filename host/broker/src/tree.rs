@@ -235,9 +235,10 @@ impl Tree {
         self.ready.iter().filter_map(|key| self.records.get(key)).filter(|record| record.is_settled())
     }
 
-    /// Those of them that have a name.
-    pub(crate) fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Record> {
-        self.settled().filter(move |record| record.id.name == name)
+    /// Those who have a name: who can be called, and who is being made known.
+    pub(crate) fn holders<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Record> {
+        let actors = self.records.values().filter(|record| record.parent.is_some());
+        actors.filter(move |record| record.id.name == name && record.is_callable())
     }
 
     /// How many actors there are, the operator not counted.

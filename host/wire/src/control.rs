@@ -67,7 +67,8 @@ pub enum ToBroker {
         /// Only those of this name.
         name: Option<String>,
     },
-    /// The pipe of a [`ToActor::Introduced`] or [`ToActor::Found`] has been taken. An actor that
+    /// The pipe of a [`ToActor::Introduced`], [`ToActor::Found`] or [`ToActor::FoundBeyond`] has
+    /// been taken. An actor that
     /// leaves too many lying is introduced to nobody until it has.
     Taken,
     /// Let a program outside the tree call an actor. Answered by [`ToActor::Invited`]. For the
@@ -124,6 +125,14 @@ pub enum ToActor {
         request: RequestId,
         /// The actor of that name, if there is one, or why nobody can tell.
         result: Result<Option<ActorId>, Box<RemoteError>>,
+    },
+    /// The answer to [`ToBroker::Find`] where the actor is of another tree: nobody will tell how it
+    /// ends. Attached: the pipe to it.
+    FoundBeyond {
+        /// Which request this answers.
+        request: RequestId,
+        /// The actor of that name.
+        actor: ActorId,
     },
     /// The answer to [`ToBroker::List`], or a part of it.
     Listed {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use greenroom_abi::kind::DeadlineExceeded;
+use greenroom_abi::kind::{DeadlineExceeded, Exit};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::{Channel, memory_channel, memory_pipe};
 use greenroom_wire::control::{self, ActorEntry, Limits, ToActor, ToBroker};
@@ -208,6 +208,29 @@ async fn the_broker_hears_of_every_pipe_that_is_taken() {
     // Also of one that comes too late, but not of an answer without.
     say(ToActor::Found { request: 99, result: Ok(Some(id("four"))) }, 1).await;
     assert_eq!(heard(&channel).await, ToBroker::Taken);
+    say(ToActor::FoundBeyond { request: 97, actor: id("five") }, 1).await;
+    assert_eq!(heard(&channel).await, ToBroker::Taken);
     say(ToActor::Found { request: 98, result: Ok(None) }, 0).await;
     assert!(tokio::time::timeout(SECOND, heard(&channel)).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_whom_was_found_in_another_tree_the_end_of_the_link_is_all_there_is() {
+    let (actor, channel) = alone();
+    let asking = actor.clone();
+    let found = tokio::spawn(async move { asking.wait_for_actor("two", None).await });
+    let ToBroker::Find { request, wait: true, .. } = heard(&channel).await else { panic!("a question") };
+    let (near, far) = memory_pipe();
+    let message = ToActor::FoundBeyond { request, actor: id("two") };
+    channel.send(packet(&message, vec![near])).await.expect("sends");
+    let portal = found.await.expect("no panic").expect("is answered").expect("is found");
+    let call = portal.call("leaf:who", Bytes::new());
+    let closed = tokio::spawn(portal.closed());
+    pause().await;
+    assert!(!closed.is_finished());
+    let began = Instant::now();
+    drop(far);
+    assert_eq!(died(&call.await), Some(Exit::Unknown));
+    assert_eq!(closed.await.expect("no panic"), Exit::Unknown);
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
 }
