@@ -15,6 +15,7 @@ mod library;
 mod metronome;
 mod nurseries;
 mod outside;
+mod plain;
 mod programs;
 mod rights;
 mod searches;

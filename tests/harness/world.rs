@@ -15,8 +15,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use greenroom::{
-    ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Limits, ModuleOptions, Portal, Registry,
-    RemoteError, Report, Rights, Setup, SpawnSpec, payload,
+    ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Isolation, Limits, ModuleOptions, Portal,
+    Registry, RemoteError, Report, Rights, Setup, SpawnSpec, payload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,8 @@ pub struct Options {
     pub env: Vec<(String, String)>,
     /// More components, by name.
     pub components: Vec<(String, PathBuf)>,
+    /// Still more, whose instances do not live as long as is usual.
+    pub isolated: Vec<(String, PathBuf, Isolation)>,
     /// What actor processes execute, instead of `greenroom`.
     pub program: Option<PathBuf>,
     /// What the root actor may do beyond its tree.
@@ -130,8 +132,12 @@ impl World {
         let cache = Cache::open_default().expect("the test's own cache");
         let mut catalogue = Catalogue::default();
         let all = [("faults".to_owned(), guest("faults"))].into_iter().chain(options.components);
-        for (name, file) in all {
-            catalogue.add(&cache, &engine, &name, &file, ModuleOptions::default()).expect("a component");
+        let all = all.map(|(name, file)| (name, file, None));
+        let isolated =
+            options.isolated.into_iter().map(|(name, file, isolation)| (name, file, Some(isolation)));
+        for (name, file, isolation) in all.chain(isolated) {
+            let module = ModuleOptions { isolation };
+            catalogue.add(&cache, &engine, &name, &file, module).expect("a component");
         }
         let grants = options.dirs.iter();
         let grants =
