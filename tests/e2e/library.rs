@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use greenroom::typed::RemoteContext;
 use greenroom::{
-    DirGrant, HostError, LogLine, NurseryExt, PortalExt, RemoteError, Report, Root, RootOptions, kwargs,
-    open_root,
+    DirGrant, HostError, LogLine, NurseryExt, PortalExt, RemoteError, Report, Root, RootOptions, Supervision,
+    kwargs, open_root,
 };
 use greenroom_tests::kind::{
-    ActorDied, BadArguments, ContextProtocol, DeadlineExceeded, DecodeError, Exit, MsgTypeError,
+    ActorDied, BadArguments, ContextProtocol, DeadlineExceeded, DecodeError, Exit, MsgTypeError, NameTaken,
     PermissionDenied, SpawnFailed,
 };
 use greenroom_tests::{Place, Signal, actors, alone, example, guest, kill, program, until, until_now};
@@ -53,12 +53,15 @@ struct Example {
 }
 
 impl Example {
-    fn start(place: &Place, name: &str) -> Self {
-        let file = |kind: &str| place.folder().join(format!("{name}.{kind}"));
+    fn start(place: &Place, name: &str, arguments: &[&str]) -> Self {
+        let number = place.tree();
+        let file = |kind: &str| place.folder().join(format!("{number}.{kind}"));
         let (stdout, stderr) = (file("out"), file("err"));
         let create = |path: &Path| File::create(path).expect("a file for its output");
         let child = Command::new(example(name))
+            .args(arguments)
             .current_dir(repository())
+            .env("XDG_RUNTIME_DIR", place.folder())
             .env("SECRET", "of the program's own")
             .stdin(Stdio::null())
             .stdout(create(&stdout))
@@ -93,7 +96,7 @@ impl Drop for Example {
 #[test]
 fn a5_a_native_program_holds_a_root() {
     alone(async |place| {
-        let (code, stdout, stderr) = Example::start(place, "open_root").finish();
+        let (code, stdout, stderr) = Example::start(place, "open_root", &[]).finish();
         assert_eq!(code, Some(0), "{stderr}");
         let lines: Vec<_> = stdout.lines().collect();
         assert_eq!(
@@ -106,8 +109,9 @@ fn a5_a_native_program_holds_a_root() {
 #[test]
 fn a5_actors_execute_the_program_itself_and_inherit_nothing() {
     alone(async |place| {
-        let daemon = Example::start(place, "daemon");
-        let actor = until_now("its actor is there", LONG, || actors("squarer/squarer").into_values().next());
+        let name = place.tree();
+        let daemon = Example::start(place, "daemon", &[&name]);
+        let actor = until_now("its actor is there", LONG, || actors(&name).into_values().next());
         let link = |what: &str| fs::read_link(format!("/proc/{actor}/{what}")).expect("it is running");
         assert_eq!(link("exe"), fs::canonicalize(example("daemon")).expect("it was built"));
         let environment = fs::read(format!("/proc/{actor}/environ")).expect("it is running");
@@ -116,11 +120,57 @@ fn a5_actors_execute_the_program_itself_and_inherit_nothing() {
         // Whatever happens to the program, its actors do not outlive it.
         place.adopt();
         kill(daemon.pid(), Signal::KILL);
-        until_now("its actor is gone", Duration::from_secs(1), || {
-            actors("squarer/").is_empty().then_some(())
-        });
+        until_now("its actor is gone", Duration::from_secs(1), || actors(&name).is_empty().then_some(()));
         let (code, ..) = daemon.finish();
         assert_eq!(code, None, "it was killed");
+    });
+}
+
+#[test]
+fn e4_a_daemon_program_is_found_called_and_cancelled_by_another() {
+    alone(async |place| {
+        let name = place.tree();
+        let client = |arguments: &[&str]| Example::start(place, "client", arguments);
+        let says = |example: Example| {
+            let (code, stdout, stderr) = example.finish();
+            assert_eq!(code, Some(0), "{stderr}");
+            stdout.replace(&name, "NAME").lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        // Whichever of the two is started first: the client waits for the daemon.
+        let first = client(&[&name]);
+        let daemon = Example::start(place, "daemon", &[&name]);
+        assert_eq!(says(first), ["NAME says 9"]);
+        assert_eq!(says(client(&[&name])), ["NAME says 9"]);
+        assert_eq!(says(client(&[&name, "stop"])), ["NAME says 9", "and is gone"]);
+        assert!(actors(&name).is_empty(), "it is gone when that is said");
+        let (code, _, stderr) = daemon.finish();
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "the program ends with its actor");
+    });
+}
+
+#[test]
+fn a5_a_root_finds_waits_for_and_lists_actors() {
+    alone(async |place| {
+        let root = open(place).await;
+        let waiting = root.wait_for_actor("late", Some(LONG));
+        let starting = root.nursery().start_actor("late", ["faults/faults"]);
+        let (found, started) = tokio::join!(waiting, starting.into_future());
+        let (found, started) =
+            (found.expect("it is answered").expect("it comes"), started.expect("it starts"));
+        assert_eq!(found.peer(), started.peer());
+        let none = root.wait_for_actor("never", Some(Duration::from_millis(20))).await;
+        assert!(none.expect("it is answered").is_none());
+        let entry = root.query_actor("late").await.expect("it is answered").expect("it is there");
+        assert_eq!((&entry.id, entry.tree.as_str(), entry.published), (&started.peer(), root.name(), false));
+        assert_eq!(root.list_actors().await.expect("it is answered"), [entry]);
+
+        let again = root.nursery().start_actor("late", ["faults/faults"]).unique().await;
+        let again = again.expect_err("the name is taken");
+        assert!(again.is::<NameTaken>(), "{again}");
+        let alone = root.nursery().start_actor("public", ["faults/faults"]).publish().await;
+        let alone = alone.expect_err("the root keeps to itself");
+        assert!(alone.message.contains("keeps to itself"), "{alone}");
+        root.close().await.expect("nothing has failed");
     });
 }
 
@@ -198,9 +248,7 @@ fn a5_closing_ends_gracefully_and_tells_failures_and_dropping_kills() {
         // A failure that nobody was told of.
         let root = open(place).await;
         let doomed = root.nursery().start_actor("doomed", ["faults/faults"]).await.expect("it starts");
-        let tree = fs::read_dir("/proc").expect("Linux shows its processes").count();
-        assert!(tree > 0);
-        let pid = actors(&root_name(&root)).into_values().next().expect("its process");
+        let pid = actors(root.name()).into_values().next().expect("its process");
         kill(pid, Signal::KILL);
         assert_eq!(doomed.closed().await, Exit::Signal(9));
         let Err(HostError::Actors(error)) = root.close().await else { panic!("its death is a failure") };
@@ -209,16 +257,32 @@ fn a5_closing_ends_gracefully_and_tells_failures_and_dropping_kills() {
 
         let root = open(place).await;
         root.nursery().start_actor("left", ["faults/faults"]).await.expect("it starts");
-        let name = root_name(&root);
+        let name = root.name().to_owned();
         assert_eq!(actors(&name).len(), 1);
         drop(root);
         assert_eq!(actors(&name), BTreeMap::new());
     });
 }
 
-/// The name of a root's tree.
-fn root_name(root: &Root) -> String {
-    root.name().to_owned()
+#[test]
+fn a5_supervised_actors_are_started_again_until_the_root_is_closed() {
+    alone(async |place| {
+        let root = open(place).await;
+        let supervision = Supervision { intensity: 3, ..Supervision::default() };
+        let nursery = root.open_supervised(supervision);
+        let worker = nursery.start_actor("worker", ["faults/faults"]).await.expect("it starts");
+        let pid = || actors(root.name()).into_values().next();
+        let first = pid().expect("its process");
+        let closed = worker.closed();
+        kill(first, Signal::KILL);
+        assert_eq!(closed.await, Exit::Signal(9));
+        let count: u32 = worker.run("faults/faults:count", kwargs! {}).await.expect("its successor counts");
+        assert_eq!(count, 1);
+        assert_ne!(pid(), Some(first));
+        let name = root.name().to_owned();
+        root.close().await.expect("whoever was started again has not failed");
+        assert_eq!(actors(&name), BTreeMap::new());
+    });
 }
 
 #[test]

@@ -25,4 +25,5 @@ mod spawns;
 mod streams;
 mod supervision;
 mod talk;
+mod tour;
 mod volume;

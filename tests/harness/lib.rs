@@ -12,7 +12,7 @@ mod sweep;
 mod wait;
 mod world;
 
-pub use alone::{Place, alone, say, undisturbed};
+pub use alone::{Place, alone, alone_for, say, undisturbed};
 pub use artifact::{example, guest, program};
 pub use command::{Command, Finished};
 pub use exits::{Exits, Left};

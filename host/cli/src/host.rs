@@ -15,7 +15,7 @@ use greenroom_broker::{
     StartError,
 };
 use greenroom_engine::LoadError;
-use greenroom_runtime::{Actor, Identity, Idle, Nursery, Portal};
+use greenroom_runtime::{Actor, Identity, Idle, Nursery, Portal, Supervision};
 use greenroom_transport::{Attachment, attach, channel_from_fd};
 use greenroom_wire::control::{ActorEntry, Limits, Rights};
 use tokio::sync::mpsc;
@@ -146,6 +146,12 @@ impl Host {
     /// The scope that owns the root actors.
     pub fn nursery(&self) -> &Nursery {
         &self.nursery
+    }
+
+    /// Another scope that owns root actors, and starts them again when they end. It is its holder's
+    /// to close; what is left of it dies with the host.
+    pub fn open_supervised(&self, supervision: Supervision) -> Nursery {
+        Nursery::open_supervised(&self.operator, supervision)
     }
 
     /// A portal to the actor of that name: of several, to one of this tree before one of another

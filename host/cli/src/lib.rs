@@ -68,3 +68,8 @@ pub use registry::{Machine, Target, TargetError};
 pub use reports::Reports;
 pub use root::{Root, RootOptions, open_root};
 pub use typed::{NurseryExt, PortalExt};
+
+/// The guide for native programs, whose examples are compiled with this crate's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/library.md")]
+mod guide {}

@@ -4,14 +4,15 @@
 //! broker is started, which is [`Host`]'s. Invariant: when a [`Root`] is gone, so is its tree.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use greenroom_abi::RemoteError;
+use greenroom_abi::kind::NurseryError;
 use greenroom_broker::{Catalogue, Directory, Grant, ModuleOptions, Registry, check_name};
 use greenroom_engine::{Cache, Engine};
-use greenroom_runtime::{Nursery, Portal};
+use greenroom_runtime::{Nursery, Portal, Supervision};
 use greenroom_wire::control::{ActorEntry, Limits};
 
 use crate::host::{Host, HostError, Setup};
@@ -164,7 +165,7 @@ pub async fn open_root(options: RootOptions) -> Result<Root, HostError> {
     let setup = prepared.map_err(|error| HostError::Engine(error.to_string()))??;
     let name = setup.tree.clone();
     let (host, reports) = Host::start(setup)?;
-    Ok(Root { name, host, teller: Teller::start(reports), _seat: seat })
+    Ok(Root { name, host, supervised: Mutex::default(), teller: Teller::start(reports), _seat: seat })
 }
 
 /// A tree whose owner is this program.
@@ -174,6 +175,7 @@ pub async fn open_root(options: RootOptions) -> Result<Root, HostError> {
 pub struct Root {
     name: String,
     host: Host,
+    supervised: Mutex<Vec<Nursery>>,
     teller: Teller,
     // The last to be dropped: another root may be opened once nothing of this one is left.
     _seat: Seat,
@@ -188,6 +190,14 @@ impl Root {
     /// The scope that owns the actors of this program.
     pub fn nursery(&self) -> &Nursery {
         self.host.nursery()
+    }
+
+    /// Opens another such scope, which starts its actors again when they end. It is closed with the
+    /// root, if not before.
+    pub fn open_supervised(&self, supervision: Supervision) -> Nursery {
+        let nursery = self.host.open_supervised(supervision);
+        self.supervised.lock().unwrap_or_else(PoisonError::into_inner).push(nursery.clone());
+        nursery
     }
 
     /// A portal to the actor of that name: of several, to one of this tree before one of another
@@ -250,11 +260,22 @@ impl Root {
     /// # Errors
     /// The failures of actors that nobody was told of: one alone, several as one `NurseryError`.
     pub async fn close(self) -> Result<(), HostError> {
-        let ended = self.host.nursery().cancel().await;
-        let Self { host, teller, _seat, .. } = self;
+        let Self { host, supervised, teller, _seat, .. } = self;
+        let mut errors = Vec::new();
+        let supervised = supervised.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for nursery in [host.nursery()].into_iter().chain(&supervised) {
+            errors.extend(nursery.cancel().await.err());
+        }
         drop(host);
         teller.finish().await;
-        Ok(ended?)
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0).into()),
+            _ => {
+                let errors = errors.into_iter().map(|error| *error).collect();
+                Err(Box::new(RemoteError::of(&NurseryError { errors })).into())
+            }
+        }
     }
 }
 
