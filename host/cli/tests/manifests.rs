@@ -79,6 +79,7 @@ fn greenroom(folder: &Path, arguments: &[&str]) -> Output {
         .args(arguments)
         .current_dir(folder)
         .env("XDG_CACHE_HOME", folder.join(".cache"))
+        .env("XDG_RUNTIME_DIR", folder)
         .env_remove("NO_COLOR")
         .env_remove("CLICOLOR_FORCE")
         .env_remove("GREENROOM_ABSENT")
