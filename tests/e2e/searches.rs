@@ -200,14 +200,14 @@ fn e2_a_unique_name_has_one_holder() {
         let _only = child(&world, "only", &["unique"]).await;
         let _middle = child(&world, "middle", &[]).await;
         let taken = |refused: Result<Begun<()>, Box<RemoteError>>| {
-            let error = refused.err().expect("the name is taken");
+            let error = refused.expect_err("the name is taken");
             let taken: NameTaken = error.downcast().unwrap_or_else(|| panic!("{error}"));
             assert_eq!((taken.name.as_str(), taken.by.name.as_str()), ("only", "only"));
         };
         taken(keep(&world, &["middle"], "only", &["unique"]).await);
         taken(keep(&world, &["middle"], "only", &[]).await);
         // Nor may one become it where others have the name.
-        let error = keep(&world, &[], "middle", &["unique"]).await.err().expect("there is one");
+        let error = keep(&world, &[], "middle", &["unique"]).await.expect_err("there is one");
         assert!(error.is::<NameTaken>(), "{error}");
         assert_eq!(world.processes().len(), 3, "nothing was started");
 
@@ -244,13 +244,13 @@ fn e1_rights_beyond_the_tree_only_shrink() {
         let held = async |path: &[&str]| world.call(path, "seek:rights", &json!({})).await;
         assert_eq!(held(&[]).await, Ok((true, false)));
         for (beyond, right) in [("publish", "`publish`"), ("may publish", "`publish`")] {
-            let error = keep(&world, &[], "child", &[beyond]).await.err().expect("it is denied");
+            let error = keep(&world, &[], "child", &[beyond]).await.expect_err("it is denied");
             let denied: PermissionDenied = error.downcast().unwrap_or_else(|| panic!("{error}"));
             assert!(denied.right.contains(right) && denied.right.contains("`root`"), "{}", denied.right);
         }
         let _child = child(&world, "child", &[]).await;
         assert_eq!(held(&["child"]).await, Ok((false, false)), "nothing that it was not given");
-        let error = keep(&world, &["child"], "leaf", &["may discover"]).await.err().expect("it is denied");
+        let error = keep(&world, &["child"], "leaf", &["may discover"]).await.expect_err("it is denied");
         let denied: PermissionDenied = error.downcast().unwrap_or_else(|| panic!("{error}"));
         assert!(denied.right.contains("`discover`") && denied.right.contains("`child`"), "{}", denied.right);
         let _scout = child(&world, "scout", &["may discover"]).await;
@@ -259,7 +259,7 @@ fn e1_rights_beyond_the_tree_only_shrink() {
 
         // The right is no use where there is nothing to be published in.
         let world = World::with(place, Options { rights: Rights::ALL, ..Options::default() }).await;
-        let error = keep(&world, &[], "child", &["publish"]).await.err().expect("it cannot");
+        let error = keep(&world, &[], "child", &["publish"]).await.expect_err("it cannot");
         assert!(error.is::<SpawnFailed>() && error.message.contains("published"), "{error}");
         world.end().await;
     });
@@ -394,7 +394,7 @@ fn e2_a_unique_name_is_unique_among_programs() {
             Options { rights: Rights::ALL, registry: Some(Arc::new(registry)), ..Options::default() };
         let other = World::with(place, options).await;
         for beyond in [&["publish", "unique"][..], &["publish"]] {
-            let error = keep(&other, &[], "only", beyond).await.err().expect("the name is taken");
+            let error = keep(&other, &[], "only", beyond).await.expect_err("the name is taken");
             let taken: NameTaken = error.downcast().unwrap_or_else(|| panic!("{error}"));
             assert_eq!(taken.name, "only");
         }
@@ -402,7 +402,7 @@ fn e2_a_unique_name_is_unique_among_programs() {
         drop(child(&other, "only", &["unique"]).await);
         kill(service.pid("root/only"), Signal::KILL);
         only.await.expect_err("its keeper is told");
-        until("the name is free", SOON, async || {
+        let _again = until("the name is free", SOON, async || {
             keep(&other, &[], "only", &["publish", "unique"]).await.ok()
         })
         .await;
@@ -420,12 +420,12 @@ fn e3_the_death_of_a_published_actor_ends_calls_and_its_entry() {
         let metronome = Metronome::start();
         for round in 0..5 {
             let victim = child(&service, "victim", &["publish"]).await;
-            let held = call::<Value>(&client, "victim", "faults:hold", &json!({"key": "k"}));
+            let key = json!({"key": "k"});
+            let held = call::<Value>(&client, "victim", "faults:hold", &key);
             let closed = client.call::<Exit>(&[], "seek:closed", &json!({"name": "victim"}));
             let killed = async {
                 until("the call runs", SOON, async || {
-                    let probe = json!({"key": "k"});
-                    let held = service.call::<u32>(&["victim"], "faults:probe", &probe).await;
+                    let held = service.call::<u32>(&["victim"], "faults:probe", &key).await;
                     (held == Ok(1)).then_some(())
                 })
                 .await;
