@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,6 @@ const LONG: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 struct Done {
     code: Option<i32>,
-    signal: Option<i32>,
     stdout: String,
     stderr: String,
 }
@@ -44,7 +42,6 @@ fn greenroom(arguments: &[&str], input: &str) -> Done {
     let done = child.wait_with_output().expect("it ends");
     Done {
         code: done.status.code(),
-        signal: done.status.signal(),
         stdout: String::from_utf8(done.stdout).expect("text"),
         stderr: String::from_utf8(done.stderr).expect("text"),
     }
@@ -85,7 +82,6 @@ impl Daemon {
             let errors = place.folder().join(format!("{name}.err"));
             return Err(Done {
                 code: status.code(),
-                signal: status.signal(),
                 stdout: line,
                 stderr: std::fs::read_to_string(errors).expect("what it complained of"),
             });
@@ -145,7 +141,7 @@ fn e4_a_daemon_is_found_called_watched_and_ended_from_another_terminal() {
 
         // Two children, as long as somebody's call keeps them.
         let mut keeper = start(&["call", &name, "spawn_tree", "depth=1", "fanout=2"], Stdio::null());
-        let mut calling = || greenroom(&["ps", "--tree", &name, "-o", "json"], "").json();
+        let calling = || greenroom(&["ps", "--tree", &name, "-o", "json"], "").json();
         let all = until_now("both children", LONG, || {
             let told = calling();
             (told[0]["actors"].as_array()?.len() == 3).then_some(told)

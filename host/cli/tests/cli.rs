@@ -165,7 +165,26 @@ fn colours_are_there_when_they_are_forced_and_not_when_they_are_unwanted() {
 fn help_reads_as_it_should() {
     let folder = folder();
     let mut text = String::new();
-    let commands = ["new", "build", "dev", "run", "inspect", "check", "doctor", "completion"];
+    let commands = [
+        "new",
+        "build",
+        "dev",
+        "run",
+        "serve",
+        "call",
+        "stream",
+        "ps",
+        "tree",
+        "top",
+        "logs",
+        "find",
+        "wait",
+        "cancel",
+        "inspect",
+        "check",
+        "doctor",
+        "completion",
+    ];
     let commands = commands.map(|command| [command, "--help"]);
     for arguments in [&["--help"][..]].into_iter().chain(commands.iter().map(|words| &words[..])) {
         let done = greenroom(folder.path(), arguments);

@@ -50,6 +50,12 @@ pub(crate) struct CallArgs {
 pub(crate) fn call(args: &CallArgs) -> Result<(), CliError> {
     let arguments = args.arguments.read()?;
     let (value, function) = reach(&args.callee, &args.app, &arguments, async |portal, function, kwargs| {
+        if let Kind::Portal(Some(signature)) = &function.kind
+            && signature.context.is_some()
+        {
+            let message = format!("`{}` is to be opened as a context, not called", function.name);
+            return Err(CliError::input(message).hint("`greenroom stream` opens it"));
+        }
         let options = CallOptions { timeout: args.timeout, ..CallOptions::default() };
         match portal.call_with(&function.name, kwargs.into(), options).await {
             Ok(value) => Ok((value, function.clone())),

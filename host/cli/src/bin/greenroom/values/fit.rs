@@ -159,7 +159,8 @@ impl Fitting {
 
     fn tuple(&mut self, types: &[ValueType], items: &[Written], ty: &ValueType) -> Option<Value> {
         if types.len() != items.len() {
-            return self.wrong(format!("expected {}, got {} values", ty, items.len()));
+            let (wanted, got) = (types.len(), items.len());
+            return self.wrong(format!("expected {ty}, which holds {wanted} values, got {got}"));
         }
         let pairs = types.iter().zip(items).enumerate();
         let all: Vec<_> = pairs.map(|(n, (ty, item))| self.part(format_args!("[{n}]"), item, ty)).collect();

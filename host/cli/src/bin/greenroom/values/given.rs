@@ -142,7 +142,9 @@ pub(crate) fn kwargs(pairs: &[(String, String)], signature: Option<&Signature>) 
 
 /// Encodes one message of a stream, a line of JSON.
 pub(crate) fn message(line: &str, ty: Option<&str>) -> Result<Vec<u8>, String> {
-    let value = untyped(Written::json(line)?, ty.is_some_and(all_floats));
+    // There is one line, and who sent it knows which.
+    let written = Written::json(line).map_err(|error| error.replace(" at line 1 column", " at column"))?;
+    let value = untyped(written, ty.is_some_and(all_floats));
     payload::encode(&value).map_err(|error| error.to_string())
 }
 

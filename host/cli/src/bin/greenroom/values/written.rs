@@ -98,7 +98,8 @@ fn shortened(text: &str) -> String {
 fn wave_error(text: &str, error: &wasm_wave::parser::ParserError) -> String {
     let start = error.span().start.min(text.len());
     let column = text.get(..start).map_or(start, |before| before.chars().count()) + 1;
-    format!("{error} at column {column}")
+    let detail = error.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+    format!("{}{detail} at column {column}", error.kind())
 }
 
 fn from_node(node: &Node, text: &str) -> Result<Written, wasm_wave::parser::ParserError> {
