@@ -15,8 +15,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use greenroom::{
-    ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Limits, ModuleOptions, Portal, Registry,
-    RemoteError, Report, Setup, SpawnSpec, payload,
+    ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Isolation, Limits, ModuleOptions, Portal,
+    Registry, RemoteError, Report, Setup, SpawnSpec, payload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,8 @@ pub struct Options {
     pub env: Vec<(String, String)>,
     /// More components, by name.
     pub components: Vec<(String, PathBuf)>,
+    /// More of them, of which each actor keeps one instance.
+    pub kept: Vec<(String, PathBuf)>,
     /// What actor processes execute, instead of `greenroom`.
     pub program: Option<PathBuf>,
     /// Where it is made known to other programs; nowhere otherwise.
@@ -119,9 +121,12 @@ impl World {
         let engine = Engine::new().expect("an engine");
         let cache = Cache::open_default().expect("the test's own cache");
         let mut catalogue = Catalogue::default();
-        let all = [("faults".to_owned(), guest("faults"))].into_iter().chain(options.components);
-        for (name, file) in all {
-            catalogue.add(&cache, &engine, &name, &file, ModuleOptions::default()).expect("a component");
+        let fresh = [("faults".to_owned(), guest("faults"))].into_iter().chain(options.components);
+        let fresh = fresh.map(|(name, file)| (name, file, ModuleOptions::default()));
+        let keep = ModuleOptions { isolation: Some(Isolation::Actor) };
+        let kept = options.kept.into_iter().map(|(name, file)| (name, file, keep));
+        for (name, file, how) in fresh.chain(kept) {
+            catalogue.add(&cache, &engine, &name, &file, how).expect("a component");
         }
         let grants = options.dirs.iter();
         let grants =
