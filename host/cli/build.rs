@@ -72,7 +72,7 @@ fn workspace(manifest: &str, used: &BTreeSet<String>) -> String {
         }
         let name = line.split(['=', ' ']).next().unwrap_or_default();
         let wanted = section != "[workspace.dependencies]" || used.contains(name);
-        if kept(section) && wanted && !line.is_empty() {
+        if kept(section) && wanted && !line.is_empty() && !line.starts_with('#') {
             let _ = writeln!(text, "{line}");
         }
     }

@@ -78,7 +78,18 @@ pub fn alone<F: AsyncFnOnce(&Place)>(body: F) {
         Some(folder) => inside(folder.into(), body),
         None => {
             let _running = QUIET.read().unwrap_or_else(PoisonError::into_inner);
-            outside(name::<F>());
+            outside(name::<F>(), PATIENCE);
+        }
+    }
+}
+
+/// As [`alone`], for a test that may take this long.
+pub fn alone_for<F: AsyncFnOnce(&Place)>(patience: Duration, body: F) {
+    match std::env::var_os(INSIDE) {
+        Some(folder) => inside(folder.into(), body),
+        None => {
+            let _running = QUIET.read().unwrap_or_else(PoisonError::into_inner);
+            outside(name::<F>(), patience);
         }
     }
 }
@@ -89,7 +100,7 @@ pub fn undisturbed<F: AsyncFnOnce(&Place)>(body: F) {
         Some(folder) => inside(folder.into(), body),
         None => {
             let _running = QUIET.write().unwrap_or_else(PoisonError::into_inner);
-            outside(name::<F>());
+            outside(name::<F>(), PATIENCE);
         }
     }
 }
@@ -110,7 +121,7 @@ fn name<F>() -> &'static str {
     path.split_once("::").map_or(path, |(_, name)| name)
 }
 
-fn outside(test: &str) {
+fn outside(test: &str, patience: Duration) {
     let cache = warm_cache();
     let place = tempfile::tempdir().expect("a folder for the test");
     let sub = |name: &str| {
@@ -134,8 +145,8 @@ fn outside(test: &str) {
         .spawn()
         .expect("this program can be started again");
     let tree = tree(child.id());
-    let end = std::time::Instant::now() + PATIENCE;
-    let status = until_now("the test ends", PATIENCE * 2, || {
+    let end = std::time::Instant::now() + patience;
+    let status = until_now("the test ends", patience * 2, || {
         if std::time::Instant::now() > end {
             // What it has started dies with it.
             let _ = child.kill();

@@ -1,6 +1,6 @@
 //! What the build has made.
 //!
-//! Owns: finding the program and the guests. Must not know: how they are built.
+//! Owns: finding the program, the library's examples and the guests. Must not know: how they are built.
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,16 @@ pub fn program() -> PathBuf {
     let program = folder.join("greenroom");
     assert!(program.exists(), "{} is missing: run `cargo xtask test`", program.display());
     program
+}
+
+/// An example of the library's, of the same build as this test.
+///
+/// # Panics
+/// If it was not built: `cargo xtask test` builds it.
+pub fn example(name: &str) -> PathBuf {
+    let example = program().with_file_name("examples").join(name);
+    assert!(example.exists(), "{} is missing: run `cargo xtask test`", example.display());
+    example
 }
 
 /// The component of a guest crate of this repository.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use greenroom::{
     ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Isolation, Limits, ModuleOptions, Portal,
-    Registry, RemoteError, Report, Setup, SpawnSpec, payload,
+    Registry, RemoteError, Report, Rights, Setup, SpawnSpec, payload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -31,8 +31,15 @@ use crate::process::actors;
 const ROOT: &str = "root";
 
 /// What the root actor serves.
-const MODULES: [&str; 6] =
-    ["faults/faults", "faults/stage", "faults/talk", "faults/flood", "faults/quick", "faults/branches"];
+const MODULES: [&str; 7] = [
+    "faults/faults",
+    "faults/stage",
+    "faults/talk",
+    "faults/seek",
+    "faults/flood",
+    "faults/quick",
+    "faults/branches",
+];
 
 /// What a world is made of, where it is not as usual.
 #[derive(Debug, Default)]
@@ -45,10 +52,12 @@ pub struct Options {
     pub env: Vec<(String, String)>,
     /// More components, by name.
     pub components: Vec<(String, PathBuf)>,
-    /// More of them, of which each actor keeps one instance.
-    pub kept: Vec<(String, PathBuf)>,
+    /// Still more, whose instances do not live as long as is usual.
+    pub isolated: Vec<(String, PathBuf, Isolation)>,
     /// What actor processes execute, instead of `greenroom`.
     pub program: Option<PathBuf>,
+    /// What the root actor may do beyond its tree.
+    pub rights: Rights,
     /// Where it is made known to other programs; nowhere otherwise.
     pub registry: Option<Arc<dyn Registry>>,
 }
@@ -95,7 +104,7 @@ impl World {
     /// # Panics
     /// If there is no root.
     pub async fn with(place: &Place, options: Options) -> Self {
-        let (dirs, env) = (options.dirs.clone(), options.env.clone());
+        let (dirs, env, rights) = (options.dirs.clone(), options.env.clone(), options.rights);
         let mut world = Self::empty(place, options);
         let dirs = dirs.into_iter().map(|(_, guest, writable)| DirGrant {
             source: guest.clone(),
@@ -107,6 +116,7 @@ impl World {
             modules: MODULES.map(str::to_owned).to_vec(),
             dirs: dirs.collect(),
             env,
+            rights,
             ..SpawnSpec::default()
         };
         world.root = Some(world.host.nursery().start(spec, None).await.expect("the root starts"));
@@ -121,12 +131,13 @@ impl World {
         let engine = Engine::new().expect("an engine");
         let cache = Cache::open_default().expect("the test's own cache");
         let mut catalogue = Catalogue::default();
-        let fresh = [("faults".to_owned(), guest("faults"))].into_iter().chain(options.components);
-        let fresh = fresh.map(|(name, file)| (name, file, ModuleOptions::default()));
-        let keep = ModuleOptions { isolation: Some(Isolation::Actor) };
-        let kept = options.kept.into_iter().map(|(name, file)| (name, file, keep));
-        for (name, file, how) in fresh.chain(kept) {
-            catalogue.add(&cache, &engine, &name, &file, how).expect("a component");
+        let all = [("faults".to_owned(), guest("faults"))].into_iter().chain(options.components);
+        let all = all.map(|(name, file)| (name, file, None));
+        let isolated =
+            options.isolated.into_iter().map(|(name, file, isolation)| (name, file, Some(isolation)));
+        for (name, file, isolation) in all.chain(isolated) {
+            let module = ModuleOptions { isolation };
+            catalogue.add(&cache, &engine, &name, &file, module).expect("a component");
         }
         let grants = options.dirs.iter();
         let grants =

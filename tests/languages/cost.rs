@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use greenroom::{Portal, SpawnSpec, payload};
+use greenroom::{Isolation, Portal, SpawnSpec, payload};
 use greenroom_tests::{Memory, Options, World, compile, foreign, say, undisturbed};
 use serde_bytes::ByteBuf;
 use serde_json::json;
@@ -41,7 +41,7 @@ fn an_instance_of_each_language_is_there_soon_and_one_that_is_kept_sooner() {
         let kept = |name: &str| format!("{name}-kept");
         let options = Options {
             components: LANGUAGES.map(|name| (name.to_owned(), foreign(name))).to_vec(),
-            kept: LANGUAGES.map(|name| (kept(name), foreign(name))).to_vec(),
+            isolated: LANGUAGES.map(|name| (kept(name), foreign(name), Isolation::Actor)).to_vec(),
             ..Options::default()
         };
         let world = World::with(place, options).await;

@@ -24,6 +24,7 @@ use crate::grants::{self, Grant, GrantError};
 use crate::introduce;
 use crate::ladder::{Ladder, Rung};
 use crate::output::{self, Tail};
+use crate::process::TITLE;
 use crate::quota::{self, Standing};
 use crate::registry::beyond::Beyond;
 use crate::registry::{Entry, Publication, Registry, RegistryError};
@@ -349,7 +350,7 @@ impl Loop {
             limits: self.settings.limits.clone(),
             log: self.settings.log.clone(),
         };
-        let title = format!("greenroom: {}/{}", self.settings.tree, path.join("/"));
+        let title = format!("{TITLE}{}/{}", self.settings.tree, path.join("/"));
         let Process { pid, pidfd, stdout, stderr, reap } = self.settings.spawner.spawn(&title, theirs)?;
         tracing::debug!(actor = %id, pid, "process started");
         let tail = Tail::default();

@@ -216,7 +216,7 @@ fn same(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use greenroom_engine::Export;
+    use greenroom_engine::{Export, FunctionType, ValueType};
 
     use super::*;
 
@@ -265,6 +265,45 @@ mod tests {
         assert_eq!(functions, ["square", "cube_root"]);
         let whole = resolve(&["math:square", "math"], &[0]).expect("resolves");
         assert_eq!(whole.modules[0].functions, None);
+    }
+
+    #[test]
+    fn an_interface_of_a_package_goes_by_shorter_names() {
+        let shapes = Some("local:demo/shapes@0.1.0");
+        let own = component("own", &[(shapes, "area"), (Some("local:demo/text"), "count")]);
+        let other = component("other", &[(Some("a:b/text"), "count"), (Some("c:d/text"), "count")]);
+        let catalogue = Catalogue { components: vec![own, other] };
+        let resolve = |entry: &str, own: &[usize]| catalogue.resolve(&[entry.to_owned()], own);
+        for name in ["local:demo/shapes@0.1.0", "local:demo/shapes", "shapes"] {
+            for (entry, functions) in [(name.to_owned(), None), (format!("{name}:area"), Some(vec!["area"]))]
+            {
+                let resolved = resolve(&entry, &[0]).expect("an interface of its own");
+                assert_eq!(resolved.modules[0].name, name);
+                assert_eq!(resolved.modules[0].interface.as_deref(), shapes);
+                let functions = functions.map(|all| all.into_iter().map(str::to_owned).collect());
+                assert_eq!(resolved.modules[0].functions, functions);
+                let resolved = resolve(&format!("own/{entry}"), &[]).expect("an interface of a component");
+                assert_eq!(resolved.modules[0].interface.as_deref(), shapes);
+            }
+        }
+        assert!(resolve("other/a:b/text", &[]).is_ok());
+        assert!(resolve("other/text", &[]).is_err(), "there are two");
+    }
+
+    #[test]
+    fn errors_go_by_the_numbers_of_their_functions() {
+        let point = ValueType::Record { name: Some("trouble".to_owned()), fields: Vec::new() };
+        let fails = ValueType::Result { ok: None, err: Some(Box::new(point)) };
+        let mut own = component("own", &[(Some("a"), "x"), (Some("a"), "y"), (Some("b"), "z")]);
+        for number in [1, 2] {
+            let ty = FunctionType { params: Vec::new(), result: Some(fails.clone()) };
+            own.artifact.info.exports[number].kind = ExportKind::Plain(ty);
+        }
+        let catalogue = Catalogue { components: vec![own] };
+        for (entry, numbers) in [("own", vec![1, 2]), ("own/a", vec![1]), ("own/b", vec![2])] {
+            let resolved = catalogue.resolve(&[entry.to_owned()], &[]).expect("it resolves");
+            assert_eq!(resolved.modules[0].errors, [("trouble".to_owned(), numbers)], "{entry}");
+        }
     }
 
     #[test]

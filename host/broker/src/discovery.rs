@@ -109,9 +109,9 @@ pub(crate) fn found_beyond(record: &mut Record, request: RequestId, result: Foun
         return;
     }
     match result {
-        Ok(Some((id, pipe))) => {
-            record.strangers.insert(id.uuid.clone());
-            record.hand(&ToActor::Found { request, result: Ok(Some(id)) }, pipe);
+        Ok(Some((actor, pipe))) => {
+            record.strangers.insert(actor.uuid.clone());
+            record.hand(&ToActor::FoundBeyond { request, actor }, pipe);
         }
         Ok(None) => record.tell(&ToActor::Found { request, result: Ok(None) }, Vec::new()),
         Err(error) => record.tell(&ToActor::Found { request, result: Err(error) }, Vec::new()),
@@ -201,7 +201,7 @@ fn ending(record: &Record) -> Box<RemoteError> {
 /// # Errors
 /// `NameTaken`, if it is to be the only one and there is another, or if another is.
 pub(crate) fn check_unique(tree: &Tree, name: &str, unique: bool) -> Result<(), RemoteError> {
-    let holder = tree.named(name).find(|record| unique || record.unique);
+    let holder = tree.holders(name).find(|record| unique || record.unique);
     holder.map_or(Ok(()), |holder| {
         Err(RemoteError::of(&NameTaken { name: name.to_owned(), by: holder.id.clone() }))
     })

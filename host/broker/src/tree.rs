@@ -235,9 +235,10 @@ impl Tree {
         self.ready.iter().filter_map(|key| self.records.get(key)).filter(|record| record.is_settled())
     }
 
-    /// Those of them that have a name.
-    pub(crate) fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Record> {
-        self.settled().filter(move |record| record.id.name == name)
+    /// Those who have a name: who can be called, and who is being made known.
+    pub(crate) fn holders<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Record> {
+        let actors = self.records.values().filter(|record| record.parent.is_some());
+        actors.filter(move |record| record.id.name == name && record.is_callable())
     }
 
     /// How many actors there are, the operator not counted.
@@ -317,10 +318,10 @@ impl Tree {
 /// The longest name an actor may have.
 pub(crate) const MAX_NAME_BYTES: usize = 128;
 
-/// Whether an actor may have this name.
+/// Whether an actor, or a tree, may have this name.
 ///
 /// # Errors
-/// The rule that it breaks.
+/// The rule that the name breaks.
 pub fn check_name(name: &str) -> Result<(), String> {
     let fits = (1..=MAX_NAME_BYTES).contains(&name.len());
     if fits && !name.chars().any(|c| c.is_control() || c == '/') {

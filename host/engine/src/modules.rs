@@ -167,16 +167,18 @@ impl Modules {
             let parent =
                 export.interface.as_deref().and_then(|interface| component.get_export_index(None, interface));
             let Some(index) = component.get_export_index(parent.as_ref(), &export.function) else { continue };
-            let name = self.names.enter(enabled, &export, FunctionId(self.functions.len()));
-            let error = enabled.errors.iter().find(|(_, functions)| functions.contains(&place));
-            let (plain, isolation) = match export.kind {
+            let (plain, isolation) = match &export.kind {
                 ExportKind::Portal => (None, Isolation::Actor),
                 ExportKind::Plain(ty) => {
+                    let ty = ty.clone();
+                    let error = enabled.errors.iter().find(|(_, functions)| functions.contains(&place));
                     let error = error.map(|(name, _)| name.clone());
                     (Some(Arc::new(PlainFunction { ty, error })), Isolation::Task)
                 }
                 ExportKind::Uncallable { .. } => continue,
             };
+            let id = FunctionId(self.functions.len());
+            let Some(name) = self.names.enter(enabled, &export, id) else { continue };
             let isolation = enabled.isolation.unwrap_or(isolation);
             let number = exported.len();
             exported.push(Exported { index, plain: plain.clone() });

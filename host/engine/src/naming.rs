@@ -4,6 +4,7 @@
 //! Invariant: a name that could mean two functions means neither, unless it is one's own name.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use greenroom_abi::FunctionName;
 use greenroom_runtime::FunctionId;
@@ -21,11 +22,20 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Enters a function; gives its own name, as callers are told it.
-    pub(crate) fn enter(&mut self, enabled: &EnabledModule, export: &Export, id: FunctionId) -> String {
+    /// Enters a function; gives its own name, as callers are told it. None if it is there already:
+    /// a module and one interface of it may both be enabled.
+    pub(crate) fn enter(
+        &mut self,
+        enabled: &EnabledModule,
+        export: &Export,
+        id: FunctionId,
+    ) -> Option<String> {
         let mut modules = modules(enabled, export).into_iter();
         let own = format!("{}:{}", modules.next().unwrap_or_default(), export.function);
-        self.own.entry(canonical(&own)).or_insert(id);
+        match self.own.entry(canonical(&own)) {
+            Entry::Occupied(_) => return None,
+            Entry::Vacant(place) => place.insert(id),
+        };
         for module in modules {
             let meant =
                 self.short.entry(canonical(&format!("{module}:{}", export.function))).or_insert(Some(id));
@@ -33,7 +43,7 @@ impl Names {
                 *meant = None;
             }
         }
-        own
+        Some(own)
     }
 
     /// The function of a name.
@@ -107,7 +117,7 @@ mod tests {
             function: export.1.to_owned(),
             kind: ExportKind::Portal,
         };
-        names.enter(&enabled, &export, FunctionId(id))
+        names.enter(&enabled, &export, FunctionId(id)).expect("it is new")
     }
 
     fn found(names: &Names, name: &str) -> Option<usize> {

@@ -21,7 +21,7 @@ use crate::cancel::Cancellation;
 use crate::dialog::Dialog;
 use crate::dispatch::cancelled;
 use crate::guest::Guest;
-use crate::introduce::{Introductions, handed_over};
+use crate::introduce::{Introductions, Origin, handed_over};
 use crate::link::{ExitNotice, Link, Owner, Queue};
 use crate::port::{Port, broker_gone};
 use crate::task::Task;
@@ -248,7 +248,13 @@ impl Actor {
             ToActor::Ended { request, result } => self.0.port.ended(request, result),
             ToActor::Found { request, result } => {
                 let pipe = self.take_pipe(&mut attachments);
-                self.0.port.found(request, result.and_then(|found| self.meet(found, pipe)));
+                let met =
+                    |found: Option<_>| found.map(|peer| self.meet(peer, pipe, Origin::Tree)).transpose();
+                self.0.port.found(request, result.and_then(met));
+            }
+            ToActor::FoundBeyond { request, actor } => {
+                let pipe = self.take_pipe(&mut attachments);
+                self.0.port.found(request, self.meet(actor, pipe, Origin::Beyond).map(Some));
             }
             ToActor::Listed { request, result, more } => self.0.port.listed(request, result, more),
             ToActor::Invited { request, result } => {

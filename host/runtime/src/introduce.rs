@@ -12,6 +12,7 @@ use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::Attachment;
 use greenroom_wire::Role;
 use greenroom_wire::control::ActorEntry;
+use tokio::sync::watch;
 
 use crate::actor::{Actor, pipe_missing};
 use crate::link::{Link, Owner};
@@ -35,6 +36,15 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.0.retire();
     }
+}
+
+/// Where somebody who was found belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// To the own tree, whose broker tells how its actors end.
+    Tree,
+    /// To another.
+    Beyond,
 }
 
 /// The links to those whom an actor has found, by uuid.
@@ -147,24 +157,28 @@ impl Actor {
     /// is dropped, which its other end sees.
     pub(crate) fn meet(
         &self,
-        found: Option<ActorId>,
+        peer: ActorId,
         pipe: Option<Attachment>,
-    ) -> Result<Option<Portal>, Box<RemoteError>> {
-        let Some(peer) = found else { return Ok(None) };
+        origin: Origin,
+    ) -> Result<Portal, Box<RemoteError>> {
         if let Some(link) = self.link_to_child(&peer) {
-            return Ok(Some(Portal::new(self.clone(), link.slot(), None)));
+            return Ok(Portal::new(self.clone(), link.slot(), None));
         }
         if let Some(lease) = self.introductions().get(&peer) {
-            return Ok(Some(Portal::leased(self.clone(), lease)));
+            return Ok(Portal::leased(self.clone(), lease));
         }
         let pipe = pipe.ok_or_else(|| Box::new(pipe_missing()))?;
-        let exit = self.watch_peer(&peer);
+        let exit = match origin {
+            Origin::Tree => self.watch_peer(&peer),
+            // Nobody waits for a word that does not come.
+            Origin::Beyond => watch::channel(None).1,
+        };
         let link = self.link(peer, pipe, exit, Role::Initiator, Owner::Neither).map_err(|error| {
             Box::new(RemoteError::new("IntroductionFailed", format!("cannot use the pipe to it: {error}")))
         })?;
         let lease = Lease::new(link);
         self.introductions().keep(&lease);
-        Ok(Some(Portal::leased(self.clone(), lease)))
+        Ok(Portal::leased(self.clone(), lease))
     }
 
     /// Serves somebody who was given a way to this actor.

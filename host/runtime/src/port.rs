@@ -5,16 +5,20 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use greenroom_abi::kind::LimitExceeded;
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::{Attachment, MAX_PACKET_BYTES, Packet};
 use greenroom_wire::control::{self, ActorEntry, RequestId, SpawnSpec, ToBroker};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::link::ExitNotice;
 use crate::portal::Portal;
+
+/// How many lists may be under way at once: each may be long, and the broker holds it until it is
+/// read.
+const LISTS: usize = 4;
 
 /// What the broker gives for a spawn: who the child is, the pipe to it, word of its exit.
 pub(crate) type Spawned = Result<(ActorId, Attachment, ExitNotice), Box<RemoteError>>;
@@ -38,9 +42,16 @@ enum Pending {
     Spawn(oneshot::Sender<Spawned>),
     Cancel(oneshot::Sender<Ended>),
     Find(oneshot::Sender<Found>),
-    /// With those that have been told of.
-    List(Vec<ActorEntry>, oneshot::Sender<Listed>),
+    List(List, oneshot::Sender<Listed>),
     Invite(oneshot::Sender<Invited>),
+}
+
+/// A list that is not complete yet.
+#[derive(Debug)]
+struct List {
+    entries: Vec<ActorEntry>,
+    /// Kept until the last part is here, also when nobody waits for it any more.
+    _turn: OwnedSemaphorePermit,
 }
 
 /// The way to the broker.
@@ -58,6 +69,7 @@ pub(crate) struct Port {
     outgoing: mpsc::UnboundedSender<Packet>,
     line: Mutex<Line>,
     next: AtomicU64,
+    lists: Arc<Semaphore>,
 }
 
 impl Port {
@@ -65,7 +77,7 @@ impl Port {
     pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Packet>) {
         let (outgoing, packets) = mpsc::unbounded_channel();
         let line = Mutex::new(Line::Open(HashMap::new()));
-        (Self { outgoing, line, next: AtomicU64::new(1) }, packets)
+        (Self { outgoing, line, next: AtomicU64::new(1), lists: Arc::new(Semaphore::new(LISTS)) }, packets)
     }
 
     /// Says something that has no answer. After the broker's death nobody hears it.
@@ -120,8 +132,10 @@ impl Port {
     /// When the broker cannot tell, or is gone.
     pub(crate) async fn list_actors(&self, name: Option<&str>) -> Listed {
         let name = name.map(str::to_owned);
-        let pending = |sender| Pending::List(Vec::new(), sender);
-        self.ask(pending, |request| ToBroker::List { request, name }).await
+        // The semaphore is never closed.
+        let turn = self.lists.clone().acquire_owned().await.map_err(|_| Box::new(self.silence()))?;
+        let list = List { entries: Vec::new(), _turn: turn };
+        self.ask(|sender| Pending::List(list, sender), |request| ToBroker::List { request, name }).await
     }
 
     /// Has an actor let a program outside the tree call it.
@@ -161,13 +175,13 @@ impl Port {
 
     /// Hands the answer to a question who there is to whoever asked, once it is complete.
     pub(crate) fn listed(&self, request: RequestId, part: Listed, more: bool) {
-        let Some(Pending::List(mut entries, sender)) = self.take(request) else { return };
+        let Some(Pending::List(mut list, sender)) = self.take(request) else { return };
         match part {
             Ok(part) => {
-                entries.extend(part);
+                list.entries.extend(part);
                 match more {
-                    true => self.keep(request, Pending::List(entries, sender)),
-                    false => _ = sender.send(Ok(entries)),
+                    true => self.keep(request, Pending::List(list, sender)),
+                    false => _ = sender.send(Ok(list.entries)),
                 }
             }
             Err(error) => _ = sender.send(Err(error)),

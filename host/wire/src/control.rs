@@ -67,7 +67,8 @@ pub enum ToBroker {
         /// Only those of this name.
         name: Option<String>,
     },
-    /// The pipe of a [`ToActor::Introduced`] or [`ToActor::Found`] has been taken. An actor that
+    /// The pipe of a [`ToActor::Introduced`], [`ToActor::Found`] or [`ToActor::FoundBeyond`] has
+    /// been taken. An actor that
     /// leaves too many lying is introduced to nobody until it has.
     Taken,
     /// Let a program outside the tree call an actor. Answered by [`ToActor::Invited`]. For the
@@ -124,6 +125,14 @@ pub enum ToActor {
         request: RequestId,
         /// The actor of that name, if there is one, or why nobody can tell.
         result: Result<Option<ActorId>, Box<RemoteError>>,
+    },
+    /// The answer to [`ToBroker::Find`] where the actor is of another tree: nobody will tell how it
+    /// ends. Attached: the pipe to it.
+    FoundBeyond {
+        /// Which request this answers.
+        request: RequestId,
+        /// The actor of that name.
+        actor: ActorId,
     },
     /// The answer to [`ToBroker::List`], or a part of it.
     Listed {
@@ -239,6 +248,25 @@ pub struct DirGrant {
     pub target: String,
     /// Whether the child may write.
     pub writable: bool,
+}
+
+impl DirGrant {
+    /// A directory that the child may read, under the path by which the parent sees it.
+    pub fn read_only(path: impl Into<String>) -> Self {
+        let path = path.into();
+        Self { source: path.clone(), target: path, writable: false }
+    }
+
+    /// A directory that the child may write too, which takes a parent that may.
+    pub fn writable(path: impl Into<String>) -> Self {
+        Self { writable: true, ..Self::read_only(path) }
+    }
+
+    /// The same directory, seen by the child under another path.
+    #[must_use]
+    pub fn seen_as(self, target: impl Into<String>) -> Self {
+        Self { target: target.into(), ..self }
+    }
 }
 
 /// All that a new actor must know.

@@ -66,7 +66,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ),
     ("wasmtime", &["greenroom-engine"]),
     ("wasmtime-wasi", &["greenroom-engine"]),
-    ("wit-bindgen", &["greenroom-guest", "leaf"]),
+    ("wit-bindgen", &["greenroom-guest", "leaf", "plain"]),
 ];
 
 /// Words that the code in a folder must never name, its tests apart.

@@ -164,7 +164,8 @@ impl Door {
             },
         };
         let (kept, mut news) = self.book.open();
-        answer(&mut pipe, Ok(Answer::Logs)).await?;
+        // The lines follow on the same way.
+        timeout(PATIENCE, pipe.write_all(&encoded(&Ok(Answer::Logs))?)).await??;
         let (mut ears, mut mouth) = pipe.split();
         for line in kept.into_iter().filter(|line| line.path.starts_with(&top)) {
             let record = LogRecord::Line(line.as_ref().clone());

@@ -9,6 +9,8 @@ pub(crate) mod item;
 mod lift;
 mod lower;
 mod names;
+#[cfg(test)]
+mod tests;
 mod text;
 mod types;
 

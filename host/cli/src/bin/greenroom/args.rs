@@ -14,6 +14,7 @@ use crate::cancel::CancelArgs;
 use crate::check::CheckArgs;
 use crate::completion::CompletionArgs;
 use crate::dev::DevArgs;
+use crate::doctor::DoctorArgs;
 use crate::find::{FindArgs, WaitArgs};
 use crate::grants::{DirArg, Right, isolation};
 use crate::inspect::InspectArgs;
@@ -51,6 +52,7 @@ pub(crate) enum Command {
     Cancel(CancelArgs),
     Inspect(InspectArgs),
     Check(CheckArgs),
+    Doctor(DoctorArgs),
     Completion(CompletionArgs),
     /// Serve as an actor process: for the broker's own use
     #[command(hide = true)]
@@ -81,7 +83,8 @@ pub(crate) struct AppFlags {
     #[arg(long = "env", value_name = "KEY[=VALUE]")]
     pub(crate) env: Vec<String>,
 
-    /// What the application may do beyond its own tree
+    /// What the application may do beyond its own tree: find other programs' actors, or let them
+    /// find its own
     #[arg(long, value_name = "RIGHT", value_enum, value_delimiter = ',')]
     pub(crate) allow: Vec<Right>,
 
@@ -131,6 +134,16 @@ impl Level {
         ("debug", Self::Debug),
         ("trace", Self::Trace),
     ];
+}
+
+/// How a command prints what it has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    // For people.
+    #[default]
+    Text,
+    // For programs.
+    Json,
 }
 
 /// Reads `KEY=VALUE`.

@@ -115,8 +115,7 @@ fn none(functions: &[Function], wanted: &str, whose: &str) -> CliError {
         return error.hint("it has none that can be called");
     }
     let (_, short) = split(wanted);
-    let likeness =
-        |name: &str| strsim::jaro_winkler(wanted, name).max(strsim::jaro_winkler(short, split(name).1));
+    let likeness = |name: &str| strsim::jaro_winkler(short, split(name).1);
     let mut near: Vec<(f64, &str)> =
         functions.iter().map(|function| (likeness(&function.name), function.name.as_str())).collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0));

@@ -62,11 +62,12 @@ impl DirArg {
 /// What an application may do beyond its own tree, as written in `--allow`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Right {
-    /// Find actors of other programs
+    // Not in doc comments: the help would spread over twice as many lines.
+    // Find actors of other programs.
     Discover,
-    /// Let other programs find actors of its own
+    // Let other programs find actors of its own.
     Publish,
-    /// Nothing, whatever the manifest says
+    // Nothing, whatever the manifest says.
     None,
 }
 

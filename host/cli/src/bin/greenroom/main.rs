@@ -12,6 +12,7 @@ mod cancel;
 mod check;
 mod completion;
 mod dev;
+mod doctor;
 mod error;
 mod find;
 mod functions;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::New(args) => new::new(&args),
         Command::Dev(args) => dev::dev(&args),
         Command::Check(args) => check::check(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Completion(args) => completion::completion(&args),
         Command::Serve(args) => serve::serve(&args),
         Command::Call(args) => call::call(&args),

@@ -28,7 +28,8 @@ const FILES: &[(&str, &str)] = &[
 /// What is said of the vendored SDK in a project's README.
 const VENDORED: &str = "
 `vendor/greenroom` holds the guest SDK as `greenroom new` put it there. It is to be committed, and is
-replaced when the project is to use another version.";
+replaced when the project is to use another version.
+";
 
 /// Words of Rust, and names that cargo has taken.
 const TAKEN: &[&str] = &[

@@ -387,3 +387,6 @@ fn duration(reader: &mut Reader<'_>, path: &str, node: &Node<'_>) -> Option<Dura
 pub(crate) fn same(a: &str, b: &str) -> bool {
     a.replace('_', "-") == b.replace('_', "-")
 }
+
+#[cfg(test)]
+mod tests;
