@@ -7,6 +7,7 @@ mod calls;
 mod contexts;
 mod contract;
 mod deadlines;
+mod discovery;
 mod examples;
 mod failures;
 mod kills;
