@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustix::process::set_child_subreaper;
@@ -33,6 +33,7 @@ const GUESTS: &[&str] = &[
     "failing",
     "fanin",
     "faults",
+    "languages",
     "pingpong",
     "primes",
     "restart",
@@ -189,11 +190,28 @@ fn warm_cache() -> &'static Path {
         let cache = target().join("tmp/e2e-cache");
         fs::create_dir_all(&cache).expect("a folder for compiled code");
         for name in GUESTS {
-            let mut inspect = Command::new(program());
-            let inspect = inspect.arg("inspect").arg(guest(name)).env("XDG_CACHE_HOME", &cache);
-            let done = inspect.output().expect("the program runs");
-            assert!(done.status.success(), "{name} is no component: {done:?}");
+            compile_to(&cache, &guest(name));
         }
         cache
     })
+}
+
+/// Sees to it that a component which not all tests need is in the cache, too. In the process of a
+/// test it does nothing: it has been seen to.
+///
+/// # Panics
+/// If it is no component.
+pub fn compile(component: &Path) {
+    static ONE: Mutex<()> = Mutex::new(());
+    if std::env::var_os(INSIDE).is_none() {
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        compile_to(warm_cache(), component);
+    }
+}
+
+fn compile_to(cache: &Path, component: &Path) {
+    let mut inspect = Command::new(program());
+    let inspect = inspect.arg("inspect").arg(component).env("XDG_CACHE_HOME", cache);
+    let done = inspect.output().expect("the program runs");
+    assert!(done.status.success(), "{} is no component: {done:?}", component.display());
 }

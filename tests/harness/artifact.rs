@@ -36,6 +36,16 @@ pub fn guest(name: &str) -> PathBuf {
     component
 }
 
+/// A component that is not built from a guest crate: one in another language, or of somebody else.
+///
+/// # Panics
+/// If it was not built: `cargo xtask languages` builds all.
+pub fn foreign(name: &str) -> PathBuf {
+    let component = target().join("guests/languages").join(format!("{name}.wasm"));
+    assert!(component.exists(), "{} is missing: run `cargo xtask languages`", component.display());
+    component
+}
+
 /// Where everything that is built lies.
 pub(crate) fn target() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").join("target")

@@ -179,6 +179,10 @@ mod tests {
         assert_eq!(named.downcast_as("bank::Oops"), Some(Oops { code: 7 }));
         assert_eq!(named.downcast_as::<Oops>("shop::Oops"), None);
         assert_eq!(type_name::<Trap>(), "trap");
+
+        let foreign = RemoteError { src_type: "oops".into(), ..own };
+        assert_eq!((foreign.downcast::<Oops>(), foreign.value_as()), (None, Some(Oops { code: 7 })));
+        assert_eq!(foreign.value_as::<String>(), None);
     }
 
     #[test]

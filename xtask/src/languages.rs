@@ -13,30 +13,32 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use greenroom_toolchain::{Toolchain, detect};
 
 use self::stamp::Stamp;
-use crate::guests::{self, say};
+use crate::guests::say;
 use crate::workspace::root;
 
 /// The folder of the contract that each of them keeps.
 const LEAF: &str = "modules/leaf";
 
-/// What a component of somebody else's is fetched by.
-const PUBLISHED: &str = "tests/published/requirements.txt";
-
-/// Where it is, below the folder of Python's packages.
-const TRANSPILER: &str = "lyric_component_ts_transpiling/component_ts_transpiling.wasm";
+/// A component of somebody else's: the crate that carries it, its version, the file, and what
+/// `sha256sum` says of it.
+const PUBLISHED: [&str; 4] = [
+    "augurs-prophet",
+    "0.10.3",
+    "prophet-wasmstan.wasm",
+    "0b50fe158cffca61e15d9db603d2b8b74ce23e3c0eb484819f94cffd668716d2",
+];
 
 /// The version of `wit-bindgen`, the program, that writes C: that of the crate that writes Rust.
 const WIT_BINDGEN: &str = "0.61.1";
 
-/// Builds all of them, after installing what that takes.
+/// Builds all of them, after installing what that takes. The guests in Rust must have been built.
 pub(crate) fn build() -> anyhow::Result<()> {
-    guests::build()?;
     let workshop = Workshop::open()?;
     system::prepare()?;
     workshop.python_packages()?;
@@ -105,22 +107,19 @@ impl Workshop {
         stamp.set()
     }
 
-    /// Python's packages: what makes a component of a program in it, and what others publish.
+    /// The package of Python that makes a component of a program in it.
     fn python_packages(&self) -> anyhow::Result<()> {
-        let lists = [format!("{LEAF}/python/requirements.txt"), PUBLISHED.to_owned()];
-        let parts = [self.source(&lists[0])?, self.source(&lists[1])?];
-        let stamp = self.stamp(self.program("python"), &[&parts[0], &parts[1]]);
+        let list = "python/requirements.txt";
+        let folder = self.program("python");
+        let stamp = self.stamp(folder.clone(), &[&self.leaf(list)?]);
         if stamp.is_current() {
             return Ok(());
         }
-        let folder = self.program("python");
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-        let mut pip = Command::new(folder.join("bin/pip"));
-        pip.args(["--disable-pip-version-check", "install", "--quiet", "--no-deps", "--require-hashes"]);
-        for list in &lists {
-            pip.arg("-r").arg(self.root.join(list));
-        }
-        run(&mut pip)?;
+        run(Command::new(folder.join("bin/pip"))
+            .args(["--disable-pip-version-check", "install", "--quiet", "--no-deps", "--require-hashes"])
+            .arg("-r")
+            .arg(self.root.join(LEAF).join(list)))?;
         stamp.set()
     }
 
@@ -151,8 +150,7 @@ impl Workshop {
         }
         // It runs for milliseconds, so it is compiled in the quickest way.
         let made = self.program("build");
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-        run(Command::new(cargo)
+        run(cargo()
             .args(["install", "--quiet", "--locked", "--debug", "--force"])
             .args(["--no-default-features", "--features", "c", "--version", WIT_BINDGEN, "wit-bindgen-cli"])
             .arg("--root")
@@ -233,19 +231,31 @@ impl Workshop {
 
     /// The component that somebody else has published, as it is.
     fn published(&self) -> anyhow::Result<()> {
-        let list = self.source(PUBLISHED)?;
-        self.make("published", &[&list], |product| {
-            let versions = self.program("python/lib");
-            for version in fs::read_dir(&versions)? {
-                let file = version?.path().join("site-packages").join(TRANSPILER);
-                if file.is_file() {
-                    fs::copy(&file, product)?;
-                    return Ok(());
-                }
-            }
-            bail!("there is no {TRANSPILER} among the packages in {}", versions.display())
+        self.make("published", &PUBLISHED, |product| {
+            let [package, version, file, digest] = PUBLISHED;
+            // Cargo brings a crate's sources only to a crate that depends on it.
+            let folder = self.program("published");
+            fs::create_dir_all(folder.join("src"))?;
+            fs::write(folder.join("src/lib.rs"), "")?;
+            let manifest = format!(
+                "[package]\nname = \"published\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n\
+                 {package} = {{ version = \"={version}\", default-features = false }}\n"
+            );
+            fs::write(folder.join("Cargo.toml"), manifest)?;
+            run(cargo().args(["vendor", "--quiet"]).current_dir(&folder).stdout(Stdio::null()))?;
+            let found = folder.join("vendor").join(package).join(file);
+            let bytes = fs::read(&found).with_context(|| format!("cannot read {}", found.display()))?;
+            let sum = folder.join("sum");
+            fs::write(&sum, format!("{digest}  {}\n", found.display()))?;
+            run(Command::new("sha256sum").args(["--check", "--quiet"]).arg(&sum))?;
+            Ok(fs::write(product, bytes)?)
         })
     }
+}
+
+/// The cargo that runs us.
+fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
 }
 
 /// Runs a command to its end, saying so.

@@ -32,7 +32,7 @@ enum Chore {
     Languages,
     /// Build everything and run two of the examples.
     Demo,
-    /// Build the guests and run the tests.
+    /// Build the guests in all languages and run the tests.
     Test {
         /// Arguments for cargo test. Name a test rather than a package: another selection
         /// of packages can mean to compile the engine again.
@@ -59,7 +59,7 @@ fn run(chore: Chore) -> anyhow::Result<ExitCode> {
     match chore {
         Chore::Setup => guests::set_up().map(|_| ExitCode::SUCCESS),
         Chore::Guests => guests::build().map(|()| ExitCode::SUCCESS),
-        Chore::Languages => languages::build().map(|()| ExitCode::SUCCESS),
+        Chore::Languages => guests::build().and_then(|()| languages::build()).map(|()| ExitCode::SUCCESS),
         Chore::Demo => demo::run(),
         Chore::Test { arguments } => host::test(&arguments),
         Chore::Bench { arguments } => host::bench(&arguments),

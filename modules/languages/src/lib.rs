@@ -98,7 +98,8 @@ async fn main(languages: Option<Vec<String>>) -> Result<String, Fault> {
         let others = leaves.iter().filter(|leaf| leaf.language != broken.language);
         let beside = try_join_all(others.map(|leaf| leaf.echo("echo-option", Some(1))));
         let (trapped, beside) = join(broken.trap(), beside).await;
-        (trapped?, beside?);
+        trapped?;
+        beside?;
         broken.echo("echo-option", Some(2)).await?;
         lines.push(format!("{}: broke down, alone, and goes on", broken.language));
     }
