@@ -174,7 +174,7 @@ mod tests {
             ..RemoteError::new(type_name::<Oops>(), "oops")
         };
         assert_eq!(own.downcast::<Oops>(), Some(Oops { code: 7 }));
-        let named = RemoteError { src_type: "bank::Oops".into(), ..own };
+        let named = RemoteError { src_type: "bank::Oops".into(), ..own.clone() };
         assert_eq!(named.downcast::<Oops>(), None);
         assert_eq!(named.downcast_as("bank::Oops"), Some(Oops { code: 7 }));
         assert_eq!(named.downcast_as::<Oops>("shop::Oops"), None);
