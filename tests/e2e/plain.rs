@@ -25,7 +25,7 @@ async fn leaf(world: &World) -> Portal {
 
 async fn actor(world: &World, name: &str, modules: &[&str]) -> Portal {
     let modules = modules.iter().map(|module| (*module).to_owned()).collect();
-    let spec = SpawnSpec { name: name.to_owned(), modules, dirs: Vec::new(), env: Vec::new() };
+    let spec = SpawnSpec { name: name.to_owned(), modules, ..SpawnSpec::default() };
     world.host().nursery().start(spec, None).await.expect("it starts")
 }
 

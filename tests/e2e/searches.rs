@@ -420,7 +420,8 @@ fn e3_the_death_of_a_published_actor_ends_calls_and_its_entry() {
         let metronome = Metronome::start();
         for round in 0..5 {
             let victim = child(&service, "victim", &["publish"]).await;
-            let held = call::<Value>(&client, "victim", "faults:hold", &json!({"key": "k"}));
+            let key = json!({"key": "k"});
+            let held = call::<Value>(&client, "victim", "faults:hold", &key);
             let closed = client.call::<Exit>(&[], "seek:closed", &json!({"name": "victim"}));
             let killed = async {
                 until("the call runs", SOON, async || {

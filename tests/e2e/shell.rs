@@ -145,7 +145,7 @@ fn e4_a_daemon_is_found_called_watched_and_ended_from_another_terminal() {
 
         // Two children, as long as somebody's call keeps them.
         let mut keeper = start(&["call", &name, "spawn_tree", "depth=1", "fanout=2"], Stdio::null());
-        let mut calling = || greenroom(&["ps", "--tree", &name, "-o", "json"], "").json();
+        let calling = || greenroom(&["ps", "--tree", &name, "-o", "json"], "").json();
         let all = until_now("both children", LONG, || {
             let told = calling();
             (told[0]["actors"].as_array()?.len() == 3).then_some(told)
