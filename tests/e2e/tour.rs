@@ -29,6 +29,10 @@ const TOUR: Duration = Duration::from_secs(900);
 /// What begins the line with a command's exit status.
 const STATUS: &str = "tour: the status is ";
 
+/// The shell's variable that holds the processes of other terminals: not every shell lists its jobs to
+/// a script.
+const JOBS: &str = "tour_jobs";
+
 /// A block of the page: its language, and its lines.
 #[derive(Debug, PartialEq)]
 struct Block {
@@ -128,7 +132,10 @@ impl Shell {
     /// Types a command; gives what it has shown, and its status.
     fn run(&mut self, command: &str) -> (String, i32) {
         let typed = match command.strip_suffix('&') {
-            Some(other) => format!("{{ {other}; }} >>'{}' 2>&1 </dev/null &\n", self.others.display()),
+            Some(other) => format!(
+                "exec {other} >>'{}' 2>&1 </dev/null &\n{JOBS}=\"${JOBS} $!\"\n",
+                self.others.display()
+            ),
             // The shell's own input is the tour.
             None => format!("{{ {command}\n}} </dev/null\n"),
         };
@@ -145,7 +152,7 @@ impl Shell {
 
     /// Ends what goes on in other terminals, and closes the shell.
     fn close(mut self) -> String {
-        self.run("for job in $(jobs -p); do kill \"$job\" 2>/dev/null; done; wait");
+        self.run(&format!("for job in ${JOBS}; do kill \"$job\" 2>/dev/null; done; wait"));
         self.input.write_all(b"exit\n").expect("the shell listens");
         until_now("the shell ends", LINE, || self.child.try_wait().expect("it is this process's child"));
         fs::read_to_string(&self.others).unwrap_or_default()

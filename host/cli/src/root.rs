@@ -258,7 +258,7 @@ impl Root {
     /// Cancels every actor and waits until all are gone.
     ///
     /// # Errors
-    /// The failures of actors that nobody was told of: one alone, several as one `NurseryError`.
+    /// The failures in its nurseries: one alone, several as one `NurseryError`.
     pub async fn close(self) -> Result<(), HostError> {
         let Self { host, supervised, teller, _seat, .. } = self;
         let mut errors = Vec::new();
