@@ -80,12 +80,9 @@ fn e4_another_program_finds_calls_streams_with_and_ends_an_actor() {
         let host = host(place).await;
         let tree = host.tree().to_owned();
         let entry = machine.query(&tree).expect("a registry").expect("it is known");
-        assert_eq!((entry.id.name.as_str(), entry.path.as_slice()), (tree.as_str(), &[tree.clone()][..]));
-        assert_eq!(
-            machine.list().expect("a registry"),
-            std::slice::from_ref(&entry),
-            "nobody but the root is published"
-        );
+        assert_eq!((entry.id.name.as_str(), entry.path.join("/")), (tree.as_str(), tree.clone()));
+        let all = machine.list().expect("a registry");
+        assert_eq!(all, std::slice::from_ref(&entry), "nobody but the root is published");
 
         // A call, straight to the actor.
         let root = machine.connect(&target(&tree), "visitor").await.expect("it is let in");
@@ -120,10 +117,8 @@ fn e4_another_program_finds_calls_streams_with_and_ends_an_actor() {
             machine.connect(&target(&format!("{tree}/nobody")), "visitor").await.expect_err("nobody");
         assert!(missing.to_string().contains("has no child `nobody`"), "{missing}");
         let missing = machine.connect(&target(&format!("{tree}x")), "visitor").await.expect_err("nobody");
-        assert!(
-            matches!(&missing, RegistryError::NotFound { near, .. } if near == std::slice::from_ref(&tree)),
-            "{missing}"
-        );
+        let near = matches!(&missing, RegistryError::NotFound { near, .. } if near.iter().eq([&tree]));
+        assert!(near, "{missing}");
         let unnamed = machine.connect(&target(&tree), "a/b").await.expect_err("no name");
         assert!(unnamed.to_string().contains("no `/`"), "{unnamed}");
 
@@ -245,12 +240,15 @@ fn e2_of_two_of_one_name_the_first_is_found_as_long_as_it_lives() {
         let second = world(place).await;
         let peers = [first.root().peer(), second.root().peer()];
         assert_ne!(peers[0], peers[1]);
-        let found = async || machine.connect(&target("root"), "visitor").await.expect("one is there").peer();
-        assert_eq!(found().await, peers[0]);
+        let found = async || Some(machine.connect(&target("root"), "visitor").await.ok()?.peer());
+        assert_eq!(found().await.as_ref(), Some(&peers[0]));
         let ids: Vec<_> = machine.list().expect("a registry").into_iter().map(|entry| entry.id).collect();
         assert_eq!(ids, peers);
         kill(first.pid("root"), Signal::KILL);
-        until("the dead one is forgotten", SOON, async || (found().await == peers[1]).then_some(())).await;
+        until("the dead one is forgotten", SOON, async || {
+            (found().await.as_ref() == Some(&peers[1])).then_some(())
+        })
+        .await;
         first.end().await;
         second.end().await;
         assert!(machine.list().expect("a registry").is_empty());
@@ -306,14 +304,18 @@ fn e4_lines_of_an_actor_are_told_and_followed() {
         log(&[], 1).await;
         log(&["child"], 2).await;
         assert_eq!([next().await, next().await], ["child flood: line 0", "child flood: line 1"]);
-        let mut all = machine.logs(&target("root"), false).await.expect("it is told");
-        let mut tellers = Vec::new();
-        while let Some(record) = all.next().await.expect("it is understood") {
-            let LogRecord::Line(line) = record else { panic!("nothing is missing") };
-            tellers.push(line.actor.name);
-        }
-        assert_eq!(tellers.iter().filter(|name| *name == "root").count(), 4, "{tellers:?}");
-        assert_eq!(tellers.iter().filter(|name| *name == "child").count(), 3, "{tellers:?}");
+        // What actors log comes to their host beside what they answer.
+        until("all lines of the tree are told", SOON, async || {
+            let mut all = machine.logs(&target("root"), false).await.expect("it is told");
+            let (mut root, mut child) = (0, 0);
+            while let Some(record) = all.next().await.expect("it is understood") {
+                let LogRecord::Line(line) = record else { panic!("nothing is missing") };
+                root += u32::from(line.actor.name == "root");
+                child += u32::from(line.actor.name == "child");
+            }
+            ((root, child) == (4, 3)).then_some(())
+        })
+        .await;
         drop((child, lines));
         world.end().await;
     });
