@@ -61,7 +61,8 @@ fn said(folder: &Path, arguments: &[&str], input: &[u8]) -> String {
     let complaint = String::from_utf8(done.stderr).expect("text");
     let mut text = String::from("$ greenroom");
     for argument in arguments {
-        let plain = !argument.is_empty() && argument.chars().all(|c| c.is_alphanumeric() || "-_./=:@".contains(c));
+        let plain =
+            !argument.is_empty() && argument.chars().all(|c| c.is_alphanumeric() || "-_./=:@".contains(c));
         let _ = if plain { write!(text, " {argument}") } else { write!(text, " '{argument}'") };
     }
     let status = done.status.code().expect("no signal");
