@@ -96,13 +96,6 @@ impl RemoteError {
         payload::decode(self.value.as_deref()?).ok()
     }
 
-    /// The error value as a `T`, whatever its type was called where it began: an error of a function
-    /// that is not written with Greenroom goes by the name that its own language gives it, which
-    /// is in `src_type`.
-    pub fn value_as<T: DeserializeOwned>(&self) -> Option<T> {
-        payload::decode(self.value.as_deref()?).ok()
-    }
-
     /// Marks the passage out of `actor`: the first such passage also settles the origin.
     #[must_use]
     pub fn relayed_by(mut self, actor: &ActorId) -> Self {
@@ -179,10 +172,6 @@ mod tests {
         assert_eq!(named.downcast_as("bank::Oops"), Some(Oops { code: 7 }));
         assert_eq!(named.downcast_as::<Oops>("shop::Oops"), None);
         assert_eq!(type_name::<Trap>(), "trap");
-
-        let foreign = RemoteError { src_type: "oops".into(), ..own };
-        assert_eq!((foreign.downcast::<Oops>(), foreign.value_as()), (None, Some(Oops { code: 7 })));
-        assert_eq!(foreign.value_as::<String>(), None);
     }
 
     #[test]

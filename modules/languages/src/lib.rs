@@ -65,7 +65,7 @@ impl Leaf {
         let refusal = Refusal { code: 403, message: "not today".to_owned() };
         let arguments = kwargs! { code: refusal.code, message: refusal.message };
         match self.portal.run_from_ns::<()>(&self.language, "fail", arguments).await {
-            Err(error) if error.value_as() == Some(refusal) => {
+            Err(error) if error.downcast_as("refusal") == Some(refusal) => {
                 Ok(format!("{}: {}", error.src_type, error.message))
             }
             Err(other) => Err(other.into()),
