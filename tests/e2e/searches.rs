@@ -207,7 +207,7 @@ fn e2_a_unique_name_has_one_holder() {
         taken(keep(&world, &["middle"], "only", &["unique"]).await);
         taken(keep(&world, &["middle"], "only", &[]).await);
         // Nor may one become it where others have the name.
-        let error = keep(&world, &[], "middle", &["unique"]).await.expect_err("there is one");
+        let error = keep(&world, &["middle"], "middle", &["unique"]).await.expect_err("there is one");
         assert!(error.is::<NameTaken>(), "{error}");
         assert_eq!(world.processes().len(), 3, "nothing was started");
 

@@ -67,6 +67,8 @@ impl Daemon {
     }
 
     fn named(place: &Place, name: &str, extra: &[&str]) -> Result<Self, Done> {
+        // It is killed in the end, if not before.
+        place.adopt();
         let of = |module: &str| format!("{module}={}", guest(module).display());
         let (faults, pingpong) = (of("faults"), of("pingpong"));
         let errors = File::create(place.folder().join(format!("{name}.err"))).expect("a file");
@@ -131,7 +133,7 @@ fn e4_a_daemon_is_found_called_watched_and_ended_from_another_terminal() {
         let failed = greenroom(&["call", &name, "faults:error", "code=7", "text=oh no"], "");
         assert!(failed.code == Some(1) && failed.stderr.contains("oh no"), "{failed:?}");
         let begun = Instant::now();
-        let late = greenroom(&["call", &name, "faults:wait", "--timeout", "100ms"], "");
+        let late = greenroom(&["call", &name, "faults/faults:wait", "--timeout", "100ms"], "");
         assert_eq!(late.code, Some(124), "{late:?}");
         assert!(begun.elapsed() < LONG, "the timeout is kept");
 

@@ -88,8 +88,12 @@ impl Folder {
         let away = || "move it away: a folder takes its place".to_owned();
         let fd = match open(path, flags, Mode::empty()) {
             Ok(fd) => fd,
-            Err(Errno::LOOP) => return Err(wrong("is a symbolic link", away())),
-            Err(Errno::NOTDIR) => return Err(wrong("is not a folder", away())),
+            // Which of the two is told of a link is up to the system.
+            Err(Errno::LOOP | Errno::NOTDIR) => {
+                let is_link = path.symlink_metadata().is_ok_and(|there| there.is_symlink());
+                let problem = if is_link { "is a symbolic link" } else { "is not a folder" };
+                return Err(wrong(problem, away()));
+            }
             Err(errno) => return Err(failed("open the registry's folder", errno)),
         };
         let stat = fstat(&fd).map_err(|errno| failed("look at the registry's folder", errno))?;

@@ -22,7 +22,5 @@ pub(crate) fn start(level: Level) -> WorkerGuard {
 /// The host's own log: its crates at this level, others only when they fail.
 pub(crate) fn filter(level: Level) -> String {
     let level = format!("{level:?}").to_lowercase();
-    let crates = ["broker", "engine", "runtime", "transport", "wire"];
-    let own: Vec<String> = crates.iter().map(|name| format!("greenroom_{name}={level}")).collect();
-    own.join(",")
+    format!("greenroom={level}")
 }

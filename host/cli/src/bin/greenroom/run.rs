@@ -118,8 +118,7 @@ pub(crate) fn main_call(
         return Err(mainless(app, &main.name, info));
     }
     let kwargs = values::kwargs(&app.arguments(given), info.signature("", "main"))?;
-    // So that other programs see who runs.
-    let spec = SpawnSpec { publish: true, ..app.spec(ready, vec![main.name.clone()]) };
+    let spec = app.spec(ready, vec![main.name.clone()]);
     Ok((spec, format!("{}:main", main.name), kwargs))
 }
 
