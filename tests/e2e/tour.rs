@@ -111,6 +111,10 @@ impl Shell {
     fn open(place: &Place, folder: &Path) -> Self {
         let file = |name: &str| place.folder().join(name);
         let (input, output, others) = (file("typed"), file("shown"), file("others"));
+        let (runtime, temporary) = (file("runtime"), file("temporary"));
+        for made in [&runtime, &temporary] {
+            fs::create_dir(made).expect("a folder for what runs, and one for what the tour makes");
+        }
         let fifo = rustix::fs::CWD;
         rustix::fs::mkfifoat(fifo, &input, rustix::fs::Mode::RWXU).expect("a pipe with a name");
         let shown = File::create(&output).expect("a file for what is shown");
@@ -120,7 +124,8 @@ impl Shell {
             .current_dir(folder)
             .env("CARGO_TARGET_DIR", cache())
             .env("CARGO_NET_OFFLINE", "true")
-            .env("XDG_RUNTIME_DIR", place.folder())
+            .env("XDG_RUNTIME_DIR", runtime)
+            .env("TMPDIR", temporary)
             .stdin(File::open(&input).expect("it opens"))
             .stdout(shown.try_clone().expect("a second handle"))
             .stderr(shown)

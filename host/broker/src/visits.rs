@@ -110,7 +110,8 @@ pub(crate) fn status(tree: &mut Tree, operator: Key, name: &str) -> Draft {
     let (mut actors, mut tasks) = (Vec::new(), Vec::new());
     for key in tree.subtree(operator).into_iter().filter(|key| *key != operator) {
         let Some(record) = tree.get_mut(key) else { continue };
-        if !record.is_gone() {
+        // One that is starting runs none, and takes whatever it is told for the order to stop.
+        if matches!(record.stage, Stage::Ready) {
             tasks.push((actors.len(), count(record)));
         }
         actors.push(told(record));
