@@ -41,7 +41,7 @@ pub struct Setup {
     /// The log filter of actor processes, in `tracing`'s syntax.
     pub log: Option<String>,
     /// What actor processes execute: the `greenroom` program, or one that calls
-    /// [`init`](crate::init) first thing.
+    /// [`init`](crate::init()) first thing.
     pub program: PathBuf,
 }
 

@@ -106,7 +106,7 @@ impl RootOptions {
         Self { discoverable: true, ..self }
     }
 
-    /// What actors execute: `greenroom`, or another program that calls [`init`](crate::init) first
+    /// What actors execute: `greenroom`, or another program that calls [`init`](crate::init()) first
     /// thing. By default it is this program itself.
     pub fn program(self, program: impl Into<PathBuf>) -> Self {
         Self { program: Some(program.into()), ..self }
@@ -150,7 +150,7 @@ impl RootOptions {
 /// Opens the root of a tree in this process: a broker, and this program as the owner of the actors
 /// that it starts. Nothing of it is left once it is closed or dropped.
 ///
-/// [`init`](crate::init) must have been called first thing in `main`, unless the options name a
+/// [`init`](crate::init()) must have been called first thing in `main`, unless the options name a
 /// [`program`](RootOptions::program).
 ///
 /// # Errors

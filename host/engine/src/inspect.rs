@@ -108,8 +108,8 @@ impl ComponentInfo {
         callable.filter_map(|export| export.interface.as_deref()).filter(|name| seen.insert(*name)).collect()
     }
 
-    /// The interface with callable functions that goes by this name: its own, or one of its
-    /// [`short_names`] that no other has.
+    /// The interface with callable functions that goes by this name: its own, or one of the
+    /// short forms that no other has.
     pub fn interface(&self, wanted: &str) -> Option<&str> {
         let all = self.interfaces();
         let exact = all.iter().find(|name| same_name(name, wanted)).copied();
