@@ -7,7 +7,8 @@
 use std::cell::OnceCell;
 use std::marker::PhantomData;
 
-use greenroom_abi::kind::MsgTypeError;
+pub(crate) use greenroom_abi::contract::Part;
+pub use greenroom_abi::contract::Types;
 use greenroom_abi::{RemoteError, payload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,12 +29,7 @@ pub trait Contract: 'static {
     #[doc(hidden)]
     #[must_use]
     fn types() -> Types {
-        Types {
-            first: std::any::type_name::<Self::First>(),
-            sends: std::any::type_name::<Self::Sends>(),
-            receives: std::any::type_name::<Self::Receives>(),
-            output: std::any::type_name::<Self::Output>(),
-        }
+        Types::of::<Self::First, Self::Sends, Self::Receives, Self::Output>()
     }
 }
 
@@ -68,48 +64,6 @@ where
     type Output = Output;
 }
 
-/// The types of a contract in words, for its errors.
-#[derive(Clone, Copy, Debug)]
-pub struct Types {
-    /// Of the first value.
-    pub first: &'static str,
-    /// Of messages to the caller.
-    pub sends: &'static str,
-    /// Of messages to the callee.
-    pub receives: &'static str,
-    /// Of the result.
-    pub output: &'static str,
-}
-
-/// A part of a contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    First,
-    ToCallee,
-    ToCaller,
-    Output,
-}
-
-impl Part {
-    fn text(self) -> &'static str {
-        match self {
-            Self::First => "first value",
-            Self::ToCallee => "message to the callee",
-            Self::ToCaller => "message to the caller",
-            Self::Output => "result",
-        }
-    }
-
-    fn declared(self, types: &Types) -> &'static str {
-        match self {
-            Self::First => types.first,
-            Self::ToCallee => types.receives,
-            Self::ToCaller => types.sends,
-            Self::Output => types.output,
-        }
-    }
-}
-
 /// One side's view of one context: its function, its contract, and whether that was broken.
 #[derive(Debug)]
 pub(crate) struct Dialog {
@@ -140,15 +94,8 @@ impl Dialog {
     /// # Errors
     /// The breach, if it is not.
     pub(crate) fn decode<T: DeserializeOwned>(&self, part: Part, value: &[u8]) -> Result<T, RemoteError> {
-        payload::decode(value).map_err(|error| {
-            let breach = MsgTypeError {
-                function: self.function.clone(),
-                part: part.text().to_owned(),
-                expected: part.declared(&self.types).to_owned(),
-                reason: error.reason,
-            };
-            self.breach.get_or_init(|| RemoteError::of(&breach)).clone()
-        })
+        part.decode(&self.function, &self.types, value)
+            .map_err(|breach| self.breach.get_or_init(|| RemoteError::of(&breach)).clone())
     }
 }
 

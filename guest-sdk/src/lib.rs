@@ -89,7 +89,6 @@ mod endpoint;
 mod fault;
 #[cfg(test)]
 mod kit;
-mod kwargs;
 mod logging;
 mod nursery;
 mod options;
@@ -104,16 +103,17 @@ mod task;
 mod time;
 mod unwind;
 
-pub use actor::{ActorInfo, current_actor};
+pub use actor::{ActorInfo, Rights, current_actor};
 pub use call::{Call, Module, ModuleRef};
 pub use callee::Context;
 pub use context::{TaskContext, current_context};
 pub use contract::{ByName, ContextCall, Contract};
-pub use discovery::find_actor;
+pub use discovery::{
+    ActorEntry, WaitForActor, WaitForActorUntil, find_actor, list_actors, query_actor, wait_for_actor,
+};
 pub use fault::{Fault, OrFault};
-pub use greenroom_abi::{ActorId, RemoteError as RemoteActorError, kind};
+pub use greenroom_abi::{ActorId, Kwargs, RemoteError as RemoteActorError, kind, kwargs};
 pub use greenroom_guest_macro::{context, main, module};
-pub use kwargs::Kwargs;
 pub use log;
 pub use logging::progress;
 pub use nursery::{Nursery, OpenCluster, RunInActor, StartActor};

@@ -91,7 +91,8 @@ impl Nursery {
 ///
 /// # Errors
 /// `SpawnFailed` if it cannot be started, `PermissionDenied` if it would have more rights than
-/// this actor, `LimitExceeded` if there are too many.
+/// this actor, `NameTaken` if it or another is to be the only one of its name, `LimitExceeded` if
+/// there are too many.
 #[derive(Clone, Debug)]
 #[must_use = "the actor starts when this is awaited"]
 pub struct StartActor<'a> {
@@ -105,6 +106,16 @@ impl StartActor<'_> {
     /// What it is started with beyond its modules.
     pub fn with(self, options: SpawnOptions) -> Self {
         Self { options: options.over(&self.options), ..self }
+    }
+
+    /// Lets the user's other programs on this machine find it. Takes the right to publish.
+    pub fn publish(self) -> Self {
+        Self { options: self.options.publish(), ..self }
+    }
+
+    /// Makes it the only one of its name; if another has it, the start fails with `NameTaken`.
+    pub fn unique(self) -> Self {
+        Self { options: self.options.unique(), ..self }
     }
 
     /// What becomes of it when it ends, in a supervised nursery.

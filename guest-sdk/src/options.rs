@@ -2,6 +2,7 @@
 //!
 //! Owns: the builders. Must not know: how rights are checked, which is the broker's to do.
 
+use crate::actor::Rights;
 use crate::bindings::greenroom::portal::nursery;
 use crate::supervision::Restart;
 
@@ -46,6 +47,9 @@ impl DirGrant {
 pub struct SpawnOptions {
     dirs: Vec<DirGrant>,
     env: Vec<(String, String)>,
+    publish: bool,
+    unique: bool,
+    rights: Rights,
     restart: Option<Restart>,
 }
 
@@ -70,6 +74,31 @@ impl SpawnOptions {
         self
     }
 
+    /// Lets the user's other programs on this machine find it. Takes the right to publish.
+    #[must_use]
+    pub fn publish(self) -> Self {
+        Self { publish: true, ..self }
+    }
+
+    /// Makes it the only one of its name: in its tree, and, if it is published, on the machine. If
+    /// another has the name it is not started: `NameTaken`, as for another while it lives.
+    #[must_use]
+    pub fn unique(self) -> Self {
+        Self { unique: true, ..self }
+    }
+
+    /// Lets it find the published actors of the user's other programs, and pass that right on.
+    #[must_use]
+    pub fn grant_discover(self) -> Self {
+        Self { rights: Rights { discover: true, ..self.rights }, ..self }
+    }
+
+    /// Lets it publish the actors that it starts, and pass that right on.
+    #[must_use]
+    pub fn grant_publish(self) -> Self {
+        Self { rights: Rights { publish: true, ..self.rights }, ..self }
+    }
+
     /// What becomes of the child when it ends, in a supervised nursery. Without it a daemon is
     /// [`Restart::Permanent`], and an actor with a main task [`Restart::Transient`].
     #[must_use]
@@ -79,7 +108,12 @@ impl SpawnOptions {
 
     /// These, with what they leave open as in others.
     pub(crate) fn over(self, others: &Self) -> Self {
-        Self { restart: self.restart.or(others.restart), ..self }
+        Self {
+            publish: self.publish || others.publish,
+            unique: self.unique || others.unique,
+            restart: self.restart.or(others.restart),
+            ..self
+        }
     }
 }
 
@@ -93,6 +127,9 @@ impl From<SpawnOptions> for nursery::SpawnOptions {
         Self {
             dirs: options.dirs.into_iter().map(grant).collect(),
             env: options.env,
+            publish: options.publish,
+            unique: options.unique,
+            rights: options.rights.into(),
             restart: options.restart.map(Into::into),
         }
     }

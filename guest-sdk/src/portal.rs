@@ -12,14 +12,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use greenroom_abi::kind::Exit;
-use greenroom_abi::{ActorId, RemoteError, payload};
+use greenroom_abi::{ActorId, Kwargs, RemoteError, payload};
 use serde::de::DeserializeOwned;
 
 use crate::bindings::greenroom::portal::portal;
 use crate::boundary::{Asked, LocalFuture};
 use crate::call::{Call, function_name};
 use crate::contract::{ByName, ContextCall, Contract, encode};
-use crate::kwargs::Kwargs;
 use crate::remote::OpenContext;
 use crate::request::{Lazy, Request};
 

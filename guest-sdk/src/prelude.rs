@@ -8,8 +8,8 @@ pub use futures_util::stream::{self, StreamExt, TryStreamExt};
 pub use log;
 
 pub use crate::{
-    ActorId, ByteBuf, Call, Context, ContextCall, DirGrant, Fault, Kwargs, MsgStream, Nursery, OrFault,
-    Overrun, Portal, RemoteActorError, RemoteContext, Restart, ResultPortal, SpawnOptions, StreamOptions,
-    Supervision, context, current_actor, current_context, fault, find_actor, kwargs, module, monotonic_now,
-    progress, sleep,
+    ActorEntry, ActorId, ByteBuf, Call, Context, ContextCall, DirGrant, Fault, Kwargs, MsgStream, Nursery,
+    OrFault, Overrun, Portal, RemoteActorError, RemoteContext, Restart, ResultPortal, SpawnOptions,
+    StreamOptions, Supervision, context, current_actor, current_context, fault, find_actor, kwargs,
+    list_actors, module, monotonic_now, progress, query_actor, sleep, wait_for_actor,
 };

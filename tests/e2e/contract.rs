@@ -19,11 +19,11 @@ fn promised() -> BTreeSet<String> {
     let group = |letter: char, numbers: &[u32]| {
         numbers.iter().map(|number| format!("{letter}{number}")).collect::<Vec<_>>()
     };
-    let mut all = group('A', &[1, 2, 3, 4, 6]);
+    let mut all = group('A', &[1, 2, 3, 4, 5, 6]);
     all.extend(group('B', &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]));
-    all.extend(group('C', &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]));
+    all.extend(group('C', &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]));
     all.extend(group('D', &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]));
-    all.extend(group('E', &[1]));
+    all.extend(group('E', &[1, 2, 3, 4, 5]));
     all.into_iter().collect()
 }
 

@@ -127,12 +127,7 @@ fn b4_the_operator_waits_for_results_too() {
         let world = World::new(place).await;
         let kwargs = payload::encode(&json!({"ms": 3})).expect("it can be encoded");
         let function = "faults:sleep_ms".to_owned();
-        let spec = SpawnSpec {
-            name: "shot".into(),
-            modules: vec!["faults".into()],
-            dirs: Vec::new(),
-            env: Vec::new(),
-        };
+        let spec = SpawnSpec { name: "shot".into(), modules: vec!["faults".into()], ..SpawnSpec::default() };
         let shot = OneShot { function, kwargs: kwargs.into() };
         let shot = world.host().nursery().start(spec, Some(shot)).await.expect("it starts");
         for _ in 0..2 {

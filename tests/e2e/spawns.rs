@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use greenroom::{Cache, Catalogue, Engine, Limits, LoadError, RemoteError, SpawnSpec};
+use greenroom::{Cache, Catalogue, Engine, Limits, LoadError, ModuleOptions, RemoteError, SpawnSpec};
 use greenroom_tests::kind::{Exit, LimitExceeded, SpawnFailed};
 use greenroom_tests::{Options, Place, Signal, World, alone, kill, until};
 use serde_json::json;
@@ -58,7 +58,7 @@ fn script(place: &Place, lines: &str) -> PathBuf {
 }
 
 fn spec(name: &str, module: &str) -> SpawnSpec {
-    SpawnSpec { name: name.into(), modules: vec![module.into()], dirs: Vec::new(), env: Vec::new() }
+    SpawnSpec { name: name.into(), modules: vec![module.into()], ..SpawnSpec::default() }
 }
 
 fn failed(error: &RemoteError) -> SpawnFailed {
@@ -104,7 +104,9 @@ fn b2_an_import_that_no_host_offers_is_named_before_anything_is_started() {
     alone(async |place| {
         let (name, file) = component(place, "needy", &with_import("missing"));
         let (engine, cache) = (Engine::new().expect("an engine"), Cache::open_default().expect("a cache"));
-        let error = Catalogue::default().add(&cache, &engine, &name, &file).expect_err("it cannot be linked");
+        let error = Catalogue::default()
+            .add(&cache, &engine, &name, &file, ModuleOptions::default())
+            .expect_err("it cannot be linked");
         assert!(matches!(&error, LoadError::Compile { reason, .. } if reason.contains("missing")), "{error}");
     });
 }

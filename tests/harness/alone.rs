@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustix::process::set_child_subreaper;
@@ -33,6 +33,7 @@ const GUESTS: &[&str] = &[
     "failing",
     "fanin",
     "faults",
+    "languages",
     "pingpong",
     "primes",
     "restart",
@@ -77,7 +78,18 @@ pub fn alone<F: AsyncFnOnce(&Place)>(body: F) {
         Some(folder) => inside(folder.into(), body),
         None => {
             let _running = QUIET.read().unwrap_or_else(PoisonError::into_inner);
-            outside(name::<F>());
+            outside(name::<F>(), PATIENCE);
+        }
+    }
+}
+
+/// As [`alone`], for a test that may take this long.
+pub fn alone_for<F: AsyncFnOnce(&Place)>(patience: Duration, body: F) {
+    match std::env::var_os(INSIDE) {
+        Some(folder) => inside(folder.into(), body),
+        None => {
+            let _running = QUIET.read().unwrap_or_else(PoisonError::into_inner);
+            outside(name::<F>(), patience);
         }
     }
 }
@@ -88,7 +100,7 @@ pub fn undisturbed<F: AsyncFnOnce(&Place)>(body: F) {
         Some(folder) => inside(folder.into(), body),
         None => {
             let _running = QUIET.write().unwrap_or_else(PoisonError::into_inner);
-            outside(name::<F>());
+            outside(name::<F>(), PATIENCE);
         }
     }
 }
@@ -109,7 +121,7 @@ fn name<F>() -> &'static str {
     path.split_once("::").map_or(path, |(_, name)| name)
 }
 
-fn outside(test: &str) {
+fn outside(test: &str, patience: Duration) {
     let cache = warm_cache();
     let place = tempfile::tempdir().expect("a folder for the test");
     let sub = |name: &str| {
@@ -133,8 +145,8 @@ fn outside(test: &str) {
         .spawn()
         .expect("this program can be started again");
     let tree = tree(child.id());
-    let end = std::time::Instant::now() + PATIENCE;
-    let status = until_now("the test ends", PATIENCE * 2, || {
+    let end = std::time::Instant::now() + patience;
+    let status = until_now("the test ends", patience * 2, || {
         if std::time::Instant::now() > end {
             // What it has started dies with it.
             let _ = child.kill();
@@ -178,11 +190,28 @@ fn warm_cache() -> &'static Path {
         let cache = target().join("tmp/e2e-cache");
         fs::create_dir_all(&cache).expect("a folder for compiled code");
         for name in GUESTS {
-            let mut inspect = Command::new(program());
-            let inspect = inspect.arg("inspect").arg(guest(name)).env("XDG_CACHE_HOME", &cache);
-            let done = inspect.output().expect("the program runs");
-            assert!(done.status.success(), "{name} is no component: {done:?}");
+            compile_to(&cache, &guest(name));
         }
         cache
     })
+}
+
+/// Sees to it that a component which not all tests need is in the cache, too. In the process of a
+/// test it does nothing: it has been seen to.
+///
+/// # Panics
+/// If it is no component.
+pub fn compile(component: &Path) {
+    static ONE: Mutex<()> = Mutex::new(());
+    if std::env::var_os(INSIDE).is_none() {
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        compile_to(warm_cache(), component);
+    }
+}
+
+fn compile_to(cache: &Path, component: &Path) {
+    let mut inspect = Command::new(program());
+    let inspect = inspect.arg("inspect").arg(component).env("XDG_CACHE_HOME", cache);
+    let done = inspect.output().expect("the program runs");
+    assert!(done.status.success(), "{} is no component: {done:?}", component.display());
 }

@@ -1,6 +1,6 @@
 //! What the build has made.
 //!
-//! Owns: finding the program and the guests. Must not know: how they are built.
+//! Owns: finding the program, the library's examples and the guests. Must not know: how they are built.
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,16 @@ pub fn program() -> PathBuf {
     program
 }
 
+/// An example of the library's, of the same build as this test.
+///
+/// # Panics
+/// If it was not built: `cargo xtask test` builds it.
+pub fn example(name: &str) -> PathBuf {
+    let example = program().with_file_name("examples").join(name);
+    assert!(example.exists(), "{} is missing: run `cargo xtask test`", example.display());
+    example
+}
+
 /// The component of a guest crate of this repository.
 ///
 /// # Panics
@@ -23,6 +33,16 @@ pub fn program() -> PathBuf {
 pub fn guest(name: &str) -> PathBuf {
     let component = target().join("guests").join(format!("{name}.wasm"));
     assert!(component.exists(), "{} is missing: run `cargo xtask guests`", component.display());
+    component
+}
+
+/// A component that is not built from a guest crate: one in another language, or of somebody else.
+///
+/// # Panics
+/// If it was not built: `cargo xtask languages` builds all.
+pub fn foreign(name: &str) -> PathBuf {
+    let component = target().join("guests/languages").join(format!("{name}.wasm"));
+    assert!(component.exists(), "{} is missing: run `cargo xtask languages`", component.display());
     component
 }
 

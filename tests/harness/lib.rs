@@ -12,8 +12,8 @@ mod sweep;
 mod wait;
 mod world;
 
-pub use alone::{Place, alone, say, undisturbed};
-pub use artifact::{guest, program};
+pub use alone::{Place, alone, alone_for, compile, say, undisturbed};
+pub use artifact::{example, foreign, guest, program};
 pub use command::{Command, Finished};
 pub use exits::{Exits, Left};
 pub use greenroom::kind;

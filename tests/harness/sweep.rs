@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use greenroom::Machine;
 use rustix::process::{WaitOptions, wait};
 
 use crate::process::{Process, actors};
@@ -89,6 +90,13 @@ pub(crate) fn sweep_machine(tree: &str, folders: &[&Path]) {
     let left: Vec<_> = sockets.lines().filter(|line| line.contains(tree)).collect();
     assert!(left.is_empty(), "sockets are left: {left:?}");
     for folder in folders {
+        let registry = folder.join("greenroom");
+        if registry.exists() {
+            // What a killed host leaves there is removed by whoever looks.
+            let known = Machine::at(&registry).and_then(|machine| machine.list());
+            assert!(known.as_ref().is_ok_and(Vec::is_empty), "actors are known: {known:?}");
+            fs::remove_dir(&registry).expect("nothing is left in the registry");
+        }
         let entries = fs::read_dir(folder).expect("the test's own folder");
         let left: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         assert!(left.is_empty(), "files are left: {left:?}");

@@ -15,8 +15,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use greenroom::{
-    ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Limits, Portal, RemoteError, Report,
-    Setup, SpawnSpec, payload,
+    ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Isolation, Limits, ModuleOptions, Portal,
+    Registry, RemoteError, Report, Rights, Setup, SpawnSpec, payload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -31,8 +31,15 @@ use crate::process::actors;
 const ROOT: &str = "root";
 
 /// What the root actor serves.
-const MODULES: [&str; 6] =
-    ["faults/faults", "faults/stage", "faults/talk", "faults/flood", "faults/quick", "faults/branches"];
+const MODULES: [&str; 7] = [
+    "faults/faults",
+    "faults/stage",
+    "faults/talk",
+    "faults/seek",
+    "faults/flood",
+    "faults/quick",
+    "faults/branches",
+];
 
 /// What a world is made of, where it is not as usual.
 #[derive(Debug, Default)]
@@ -45,8 +52,14 @@ pub struct Options {
     pub env: Vec<(String, String)>,
     /// More components, by name.
     pub components: Vec<(String, PathBuf)>,
+    /// Still more, whose instances do not live as long as is usual.
+    pub isolated: Vec<(String, PathBuf, Isolation)>,
     /// What actor processes execute, instead of `greenroom`.
     pub program: Option<PathBuf>,
+    /// What the root actor may do beyond its tree.
+    pub rights: Rights,
+    /// Where it is made known to other programs; nowhere otherwise.
+    pub registry: Option<Arc<dyn Registry>>,
 }
 
 /// A running tree.
@@ -91,7 +104,7 @@ impl World {
     /// # Panics
     /// If there is no root.
     pub async fn with(place: &Place, options: Options) -> Self {
-        let (dirs, env) = (options.dirs.clone(), options.env.clone());
+        let (dirs, env, rights) = (options.dirs.clone(), options.env.clone(), options.rights);
         let mut world = Self::empty(place, options);
         let dirs = dirs.into_iter().map(|(_, guest, writable)| DirGrant {
             source: guest.clone(),
@@ -103,6 +116,8 @@ impl World {
             modules: MODULES.map(str::to_owned).to_vec(),
             dirs: dirs.collect(),
             env,
+            rights,
+            ..SpawnSpec::default()
         };
         world.root = Some(world.host.nursery().start(spec, None).await.expect("the root starts"));
         world
@@ -117,8 +132,12 @@ impl World {
         let cache = Cache::open_default().expect("the test's own cache");
         let mut catalogue = Catalogue::default();
         let all = [("faults".to_owned(), guest("faults"))].into_iter().chain(options.components);
-        for (name, file) in all {
-            catalogue.add(&cache, &engine, &name, &file).expect("a component");
+        let all = all.map(|(name, file)| (name, file, None));
+        let isolated =
+            options.isolated.into_iter().map(|(name, file, isolation)| (name, file, Some(isolation)));
+        for (name, file, isolation) in all.chain(isolated) {
+            let module = ModuleOptions { isolation };
+            catalogue.add(&cache, &engine, &name, &file, module).expect("a component");
         }
         let grants = options.dirs.iter();
         let grants =
@@ -129,6 +148,7 @@ impl World {
             catalogue,
             limits: options.limits,
             grants: grants.collect(),
+            registry: options.registry,
             log: None,
             program: options.program.unwrap_or_else(program),
         };

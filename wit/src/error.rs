@@ -84,7 +84,13 @@ impl RemoteError {
     /// The original error value, if this error began as an `E`: a standard error of
     /// [`kind`] or the type that the failing function returned.
     pub fn downcast<E: DeserializeOwned>(&self) -> Option<E> {
-        if self.src_type != type_name::<E>() {
+        self.downcast_as(type_name::<E>())
+    }
+
+    /// As [`downcast`](Self::downcast), for a caller that does not have the failing function's own
+    /// type: reads the value into an `E`, if this error began as the type of this name.
+    pub fn downcast_as<E: DeserializeOwned>(&self, src_type: &str) -> Option<E> {
+        if self.src_type != src_type {
             return None;
         }
         payload::decode(self.value.as_deref()?).ok()
@@ -161,6 +167,10 @@ mod tests {
             ..RemoteError::new(type_name::<Oops>(), "oops")
         };
         assert_eq!(own.downcast::<Oops>(), Some(Oops { code: 7 }));
+        let named = RemoteError { src_type: "bank::Oops".into(), ..own.clone() };
+        assert_eq!(named.downcast::<Oops>(), None);
+        assert_eq!(named.downcast_as("bank::Oops"), Some(Oops { code: 7 }));
+        assert_eq!(named.downcast_as::<Oops>("shop::Oops"), None);
         assert_eq!(type_name::<Trap>(), "trap");
     }
 

@@ -158,6 +158,14 @@ kinds! {
         Ok(())
     };
 
+    /// An actor was to be the only one of its name, or there is one that is to be.
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Who has it.
+        by: ActorId,
+    } => |e, f| write!(f, "the name `{}` is taken by actor `{}` ({})", e.name, e.by, e.by.uuid);
+
     /// Several failures in one nursery.
     NurseryError {
         /// All of them, in the order they happened; a nested nursery's stands as one.

@@ -2,15 +2,18 @@
 //! encoding both sides must agree on to the byte.
 //!
 //! Owns: [`RemoteError`] and the standard error values, the rules that every [`payload`]
-//! keeps, the syntax of function names, the WIT text. Must not know: sockets, clocks, wasmtime, or on
-//! which side of the component boundary it runs.
+//! keeps, [`Kwargs`], the [`contract`] of a context, the syntax of function names, the WIT text. Must
+//! not know: sockets, clocks, wasmtime, or on which side of the component boundary it runs.
 
+pub mod contract;
 pub mod error;
 pub mod kind;
+pub mod kwargs;
 pub mod name;
 pub mod payload;
 
 pub use error::{ActorId, RemoteError};
+pub use kwargs::Kwargs;
 pub use name::FunctionName;
 pub use payload::Malformed;
 

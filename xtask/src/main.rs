@@ -6,6 +6,7 @@
 mod demo;
 mod guests;
 mod host;
+mod languages;
 mod workspace;
 
 use std::process::ExitCode;
@@ -26,9 +27,12 @@ enum Chore {
     Setup,
     /// Build the example modules and the guests of the tests to target/guests/*.wasm.
     Guests,
+    /// Build the guests in other languages to target/guests/languages/*.wasm, installing what that
+    /// takes.
+    Languages,
     /// Build everything and run two of the examples.
     Demo,
-    /// Build the guests and run the tests.
+    /// Build the guests in all languages and run the tests.
     Test {
         /// Arguments for cargo test. Name a test rather than a package: another selection
         /// of packages can mean to compile the engine again.
@@ -55,6 +59,7 @@ fn run(chore: Chore) -> anyhow::Result<ExitCode> {
     match chore {
         Chore::Setup => guests::set_up().map(|_| ExitCode::SUCCESS),
         Chore::Guests => guests::build().map(|()| ExitCode::SUCCESS),
+        Chore::Languages => guests::build().and_then(|()| languages::build()).map(|()| ExitCode::SUCCESS),
         Chore::Demo => demo::run(),
         Chore::Test { arguments } => host::test(&arguments),
         Chore::Bench { arguments } => host::bench(&arguments),

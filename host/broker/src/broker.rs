@@ -4,40 +4,40 @@
 //! other. Invariant: a request is answered once, and an actor's death is told to whoever had a
 //! pipe to it.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use greenroom_abi::kind::{Exit, PermissionDenied, SpawnFailed};
 use greenroom_abi::{ActorId, RemoteError};
-use greenroom_transport::{
-    Attachment, Channel, Packet, attach, channel_from_fd, socket_channel, socket_pipe,
-};
-use greenroom_wire::control::{self, Init, Limits, RequestId, SpawnSpec, ToActor, ToBroker};
+use greenroom_transport::{Attachment, Channel, attach, channel_from_fd, socket_channel, socket_pipe};
+use greenroom_wire::control::{Init, Limits, RequestId, Rights, SpawnSpec, ToActor, ToBroker};
 use rustix::process::{Signal, pidfd_send_signal};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::catalogue::{Catalogue, Resolved};
+use crate::discovery::{self, Progress};
 use crate::grants::{self, Grant, GrantError};
 use crate::introduce;
 use crate::ladder::{Ladder, Rung};
 use crate::output::{self, Tail};
+use crate::process::TITLE;
 use crate::quota::{self, Standing};
+use crate::registry::beyond::Beyond;
+use crate::registry::{Entry, Publication, Registry, RegistryError};
 use crate::report::{Report, Stream};
 use crate::spawner::{Process, Spawner};
-use crate::tree::{Birth, Key, MAX_NAME_BYTES, Record, Stage, Tree, check_name};
+use crate::station::{self, Answer, Logbook, Place, Reply, Reporter, Visit};
+use crate::tree::{Birth, Failure, Key, MAX_NAME_BYTES, Record, Stage, Step, Tree, Waiter, check_name};
+use crate::visits;
+use crate::watch::{Event, FoundBeyond, Watch};
 
 /// The longest message of an error about a spawn, and the largest value of one: far below what a
 /// control packet holds.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;
-
-/// How long the last lines of a dead actor's output may take to arrive.
-const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// What a run is made of.
 pub struct Settings {
@@ -49,18 +49,28 @@ pub struct Settings {
     pub limits: Limits,
     /// What the operator may grant to its root actors.
     pub grants: Vec<Grant>,
+    /// What root actors may do beyond the tree.
+    pub rights: Rights,
     /// The log filter of actor processes, in `tracing`'s syntax.
     pub log: Option<String>,
     /// How processes are started.
     pub spawner: Box<dyn Spawner>,
+    /// Where its root actors, and those started with `publish`, are made known beyond the tree.
+    pub registry: Option<Arc<dyn Registry>>,
     /// Where reports go. When nobody takes them, the actors that make them wait.
     pub reports: mpsc::Sender<Report>,
 }
 
 /// Why there is no broker.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot start the broker: {0}")]
-pub struct StartError(#[from] io::Error);
+pub enum StartError {
+    /// The system refuses a thread or descriptors.
+    #[error("cannot start the broker: {0}")]
+    System(#[from] io::Error),
+    /// The registry has no room for it.
+    #[error("cannot make the broker known: {0}")]
+    Registry(#[from] RegistryError),
+}
 
 /// A running broker. Dropping it kills every actor that is left.
 #[derive(Debug)]
@@ -75,7 +85,7 @@ impl Broker {
     /// with the thread that started them. Gives the operator's control channel beside it.
     ///
     /// # Errors
-    /// When the system refuses a thread or descriptors.
+    /// When the system refuses a thread or descriptors, or the registry an entry.
     pub fn start(settings: Settings) -> Result<(Self, OwnedFd), StartError> {
         let (ours, theirs) = socket_channel()?;
         let key = Uuid::new_v4();
@@ -83,10 +93,23 @@ impl Broker {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let id = operator.clone();
+        let registry = settings.registry.clone();
+        let seat = registry.map(|registry| Beyond::enter(registry, &id.uuid)).transpose()?;
         let thread = std::thread::Builder::new().name("broker".to_owned()).spawn(move || {
             runtime.block_on(async move {
-                match channel_from_fd(ours) {
-                    Ok(channel) => Loop::new(settings, key, id, channel).run(stopped).await,
+                let (beyond, listener) = seat.unzip();
+                let (visitors, visits) = mpsc::unbounded_channel();
+                let book = Logbook::default();
+                let open = || {
+                    if let Some(listener) = listener {
+                        station::serve(listener, book.clone(), visitors)?;
+                    }
+                    channel_from_fd(ours)
+                };
+                match open() {
+                    Ok(channel) => {
+                        Loop::new(settings, key, id, channel, beyond, book, visits).run(stopped).await;
+                    }
                     Err(error) => tracing::error!(%error, "the broker has no control channel"),
                 }
             });
@@ -110,44 +133,45 @@ impl Drop for Broker {
     }
 }
 
-/// Everything that can happen to the tree.
-enum Event {
-    Message { actor: Key, message: ToBroker },
-    Exited { actor: Key, exit: Exit },
-    Misbehaved { actor: Key, how: String },
-}
-
 struct Loop {
     settings: Settings,
     tree: Tree,
     operator: Key,
+    /// The way beyond the tree, if there is one.
+    beyond: Option<Beyond>,
+    book: Logbook,
     events: mpsc::UnboundedReceiver<Event>,
-    /// Handed to the tasks that watch channels and processes.
-    sender: mpsc::UnboundedSender<Event>,
+    visits: mpsc::UnboundedReceiver<Visit>,
+    watch: Watch,
 }
 
 impl Loop {
-    fn new(settings: Settings, key: Key, id: ActorId, channel: Channel) -> Self {
-        let (sender, events) = mpsc::unbounded_channel();
-        let mut broker = Self { settings, tree: Tree::default(), operator: key, events, sender };
-        let packets = broker.attend(key, &id.name, channel);
+    fn new(
+        settings: Settings,
+        key: Key,
+        id: ActorId,
+        channel: Channel,
+        beyond: Option<Beyond>,
+        book: Logbook,
+        visits: mpsc::UnboundedReceiver<Visit>,
+    ) -> Self {
+        let (watch, events) = Watch::new();
+        let tree = Tree::default();
+        let mut broker = Self { settings, tree, operator: key, beyond, book, events, visits, watch };
+        let packets = broker.watch.channel(key, broker.reporter(&id, &[]), channel);
         let record = Record {
-            id,
-            path: Vec::new(),
-            parent: None,
-            children: Vec::new(),
-            peers: BTreeSet::new(),
-            stage: Stage::Ready,
-            ladder: None,
-            packets,
-            pidfd: None,
+            rights: broker.settings.rights,
             grants: broker.settings.grants.clone(),
-            components: Vec::new(),
-            tail: Tail::default(),
-            waiters: Vec::new(),
+            ..Record::new(id, std::process::id(), packets)
         };
         broker.tree.insert(key, record);
         broker
+    }
+
+    /// How an actor reports.
+    fn reporter(&self, actor: &ActorId, path: &[String]) -> Reporter {
+        let (book, reports) = (self.book.clone(), self.settings.reports.clone());
+        Reporter { actor: actor.clone(), path: path.to_owned(), book, reports }
     }
 
     async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
@@ -163,12 +187,11 @@ impl Loop {
                 biased;
                 _ = &mut stopped => break,
                 Some(event) = self.events.recv() => self.handle(event),
+                Some(visit) = self.visits.recv() => self.handle_visit(visit),
                 () = timer => self.handle_due(),
             }
         }
-        for key in self.tree.keys() {
-            self.signal(key, Signal::KILL);
-        }
+        self.kill(self.operator);
         while self.tree.actors() > 0 {
             match self.events.recv().await {
                 Some(event) => self.handle(event),
@@ -185,15 +208,38 @@ impl Loop {
                 tracing::error!(actor = %self.name(actor), how, "broke the control protocol; killed");
                 self.kill(actor);
             }
+            Event::Published { actor, result } => self.handle_published(actor, result),
+            Event::FoundBeyond { asker, request, result } => self.handle_found(asker, request, result),
+            Event::ListedBeyond { asker, request, result } => {
+                let Some(record) = self.tree.get(asker) else { return };
+                discovery::tell_all(record, request, result.map_err(Into::into));
+            }
+        }
+    }
+
+    fn handle_visit(&mut self, visit: Visit) {
+        match visit {
+            // Its slot is free once it is with the actor, which bounds it from then on.
+            Visit::Connect { place, guest, pipe, slot: _slot } => {
+                visits::connect(&mut self.tree, &self.settings.limits, &place, guest, pipe);
+            }
+            Visit::Describe { place, reply } => {
+                let _ = reply.send(visits::describe(&self.tree, &self.settings.catalogue, &place));
+            }
+            Visit::Status { reply } => {
+                let _ = reply.send(visits::status(&mut self.tree, self.operator, &self.settings.tree));
+            }
+            Visit::Cancel { place, reply } => self.cancel_for_visitor(&place, reply),
+            Visit::Locate { place, reply } => {
+                let _ = reply.send(visits::path(&self.tree, &place));
+            }
         }
     }
 
     fn handle_message(&mut self, actor: Key, message: ToBroker) {
         match message {
             ToBroker::Ready => self.handle_ready(actor),
-            ToBroker::LoadFailed { reason } => {
-                self.doom(actor, reason);
-            }
+            ToBroker::LoadFailed { reason } => self.doom(actor, Failure::Reason(reason)),
             ToBroker::Spawn { request, spec } => {
                 let name = spec.name.clone();
                 if let Err(error) = self.spawn(actor, request, spec) {
@@ -203,14 +249,28 @@ impl Loop {
             }
             ToBroker::AbandonSpawn { request } => {
                 if let Some(child) = self.tree.starting(actor, request) {
-                    self.doom(child, "its start was cancelled".to_owned());
+                    self.doom(child, Failure::Reason("its start was cancelled".to_owned()));
                 }
             }
             ToBroker::CancelActor { request, actor: target } => self.cancel(actor, request, &target),
-            ToBroker::Find { request, name } => introduce::find(&mut self.tree, actor, request, &name),
+            ToBroker::Find { request, name, wait } => {
+                if discovery::find(&mut self.tree, &self.settings.limits, actor, request, name, wait)
+                    == Progress::Nobody
+                {
+                    self.look_beyond(actor, request);
+                }
+            }
+            ToBroker::AbandonFind { request } => discovery::abandon(&mut self.tree, actor, request),
+            ToBroker::List { request, name } => self.list(actor, request, name),
+            ToBroker::Measured { tasks } => {
+                if let Some(record) = self.tree.get_mut(actor) {
+                    visits::counted(record, tasks);
+                }
+            }
+            ToBroker::Taken => self.handle_taken(actor),
             ToBroker::Invite { request, actor: target, name } => {
                 let by_operator = actor == self.operator;
-                introduce::invite(&self.tree, actor, by_operator, request, &target, name);
+                introduce::invite(&mut self.tree, actor, by_operator, request, &target, name);
             }
             // These two are passed on by the channel's own task.
             ToBroker::Log(_) | ToBroker::Progress { .. } => {}
@@ -237,6 +297,15 @@ impl Loop {
             }),
             other => failed(other.to_string()),
         })?;
+        let wanted = Rights { publish: spec.publish || spec.rights.publish, ..spec.rights };
+        record.rights.narrow(wanted).map_err(|right| {
+            let right = format!("actor `{}` has no right `{right}` to use or pass on", record.id);
+            RemoteError::of(&PermissionDenied { right })
+        })?;
+        discovery::check_unique(&self.tree, &spec.name, spec.unique)?;
+        if spec.publish && self.beyond.is_none() {
+            return Err(failed("it cannot be published: its host keeps to itself".to_owned()));
+        }
         let resolved = self.settings.catalogue.resolve(&spec.modules, &record.components).map_err(&failed)?;
         let path: Vec<String> = record.path.iter().cloned().chain([spec.name.clone()]).collect();
         let is_root = parent == self.operator;
@@ -274,40 +343,42 @@ impl Loop {
             is_root,
             parent: parent_id,
             components: resolved.components.len(),
-            modules: resolved.modules,
+            modules: resolved.modules.clone(),
             dirs: granted.iter().map(|grant| (grant.guest_path(), grant.writable())).collect(),
             env: spec.env.clone(),
+            rights: spec.rights,
             limits: self.settings.limits.clone(),
             log: self.settings.log.clone(),
         };
-        let title = format!("greenroom: {}/{}", self.settings.tree, path.join("/"));
+        let title = format!("{TITLE}{}/{}", self.settings.tree, path.join("/"));
         let Process { pid, pidfd, stdout, stderr, reap } = self.settings.spawner.spawn(&title, theirs)?;
         tracing::debug!(actor = %id, pid, "process started");
         let tail = Tail::default();
-        let reports = &self.settings.reports;
-        let out = output::read(stdout, &spec.name, Stream::Stdout, None, reports.clone())?;
-        let err = output::read(stderr, &spec.name, Stream::Stderr, Some(tail.clone()), reports.clone())?;
-        self.watch(key, pidfd.try_clone()?, reap, out, err)?;
-        let packets = self.attend(key, &spec.name, channel_from_fd(ours)?);
+        let reporter = self.reporter(&id, &path);
+        let out = output::read(stdout, Stream::Stdout, None, reporter.clone())?;
+        let err = output::read(stderr, Stream::Stderr, Some(tail.clone()), reporter.clone())?;
+        self.watch.process(key, pidfd.try_clone()?, reap, out, err)?;
+        let packets = self.watch.channel(key, reporter, channel_from_fd(ours)?);
         let record = Record {
-            id,
             path,
+            // A tree's root is found by all.
+            published: spec.publish || (is_root && self.beyond.is_some()),
+            unique: spec.unique,
+            rights: spec.rights,
             parent: Some(parent),
-            children: Vec::new(),
-            peers: BTreeSet::new(),
             stage: Stage::Starting(Birth {
                 request,
                 pipe: near,
                 deadline: Instant::now() + self.settings.limits.spawn,
+                step: Step::Loading,
                 failure: None,
             }),
-            ladder: None,
-            packets,
             pidfd: Some(pidfd),
             grants: granted,
             components: resolved.components,
+            modules: resolved.modules,
             tail,
-            waiters: Vec::new(),
+            ..Record::new(id, pid, packets)
         };
         record.tell(&ToActor::Init(Box::new(init)), attachments);
         self.tree.insert(key, record);
@@ -315,23 +386,111 @@ impl Loop {
     }
 
     fn handle_ready(&mut self, actor: Key) {
+        let Some(record) = self.tree.get(actor) else { return };
+        let taken = discovery::check_unique(&self.tree, &record.id.name, record.unique);
         let Some(record) = self.tree.get_mut(actor) else { return };
-        match std::mem::replace(&mut record.stage, Stage::Ready) {
-            Stage::Starting(birth) if birth.failure.is_none() => {
-                let (id, parent) = (record.id.clone(), record.parent);
-                self.tree.enlist(actor);
-                if let Some(parent) = parent {
-                    self.answer_spawn(parent, birth.request, Ok(id), vec![birth.pipe]);
-                }
-            }
+        let birth = match &mut record.stage {
+            Stage::Starting(birth) => birth,
+            // It says so twice.
+            Stage::Ready => return self.kill(actor),
+            Stage::Gone => return,
+        };
+        match (&birth.failure, birth.step, taken) {
             // It is being killed: what it says no longer counts.
-            stage @ (Stage::Starting(_) | Stage::Gone) => record.stage = stage,
-            Stage::Ready => self.kill(actor),
+            (Some(_), ..) => {}
+            (None, Step::Publishing, _) => self.kill(actor),
+            (None, Step::Loading, Err(error)) => self.doom(actor, Failure::Error(Box::new(error))),
+            (None, Step::Loading, Ok(())) => match self.beyond.clone().filter(|_| record.published) {
+                None => self.settle(actor),
+                Some(beyond) => {
+                    birth.step = Step::Publishing;
+                    let entry = Entry {
+                        id: record.id.clone(),
+                        tree: self.settings.tree.clone(),
+                        path: record.path.clone(),
+                        pid: record.pid,
+                        host: self.operator.to_string(),
+                        host_pid: std::process::id(),
+                        started: station::now_ms(),
+                        unique: record.unique,
+                        order: 0,
+                    };
+                    self.watch.publish(actor, beyond, entry);
+                }
+            },
+        }
+    }
+
+    fn handle_published(&mut self, actor: Key, result: Result<Box<dyn Publication>, RegistryError>) {
+        let Some(record) = self.tree.get_mut(actor) else { return };
+        // Of one that has begun to end the publication is dropped.
+        let Stage::Starting(Birth { failure: None, .. }) = &record.stage else { return };
+        match result {
+            Ok(publication) => {
+                record.publication = Some(publication);
+                self.settle(actor);
+            }
+            Err(error) => self.doom(actor, Failure::Error(error.into())),
+        }
+    }
+
+    /// An actor can be called, and its starter is told.
+    fn settle(&mut self, actor: Key) {
+        let Some(record) = self.tree.get_mut(actor) else { return };
+        let Stage::Starting(birth) = std::mem::replace(&mut record.stage, Stage::Ready) else { return };
+        let (id, parent) = (record.id.clone(), record.parent);
+        self.tree.enlist(actor, SystemTime::now());
+        if let Some(parent) = parent {
+            self.answer_spawn(parent, birth.request, Ok(id.clone()), vec![birth.pipe]);
+        }
+        self.look_again(&id.name);
+    }
+
+    /// Looks further for an actor that the tree does not have.
+    fn look_beyond(&mut self, asker: Key, request: RequestId) {
+        let Some(record) = self.tree.get_mut(asker) else { return };
+        match self.beyond.clone().filter(|_| record.rights.discover) {
+            None => discovery::give_up(&mut self.tree, asker, request),
+            Some(beyond) => discovery::look_out(record, request, |who, name, wait| {
+                self.watch.find_beyond(asker, request, beyond, who, name, wait)
+            }),
+        }
+    }
+
+    fn handle_found(&mut self, asker: Key, request: RequestId, result: FoundBeyond) {
+        if let Some(record) = self.tree.get_mut(asker) {
+            discovery::found_beyond(record, request, result);
+        }
+    }
+
+    /// Looks again at the questions for a name: who has it has changed, or what can be sent there.
+    fn look_again(&mut self, name: &str) {
+        for (asker, request) in discovery::revisit(&mut self.tree, &self.settings.limits, name) {
+            self.look_beyond(asker, request);
+        }
+    }
+
+    fn list(&self, asker: Key, request: RequestId, name: Option<String>) {
+        let Some(record) = self.tree.get(asker) else { return };
+        let entries = discovery::entries(&self.tree, &self.settings.tree, name.as_deref());
+        match self.beyond.clone().filter(|_| record.rights.discover) {
+            None => discovery::tell_all(record, request, Ok(entries)),
+            Some(beyond) => self.watch.list_beyond(asker, request, beyond, entries, name),
+        }
+    }
+
+    fn handle_taken(&mut self, actor: Key) {
+        let Some(record) = self.tree.get_mut(actor) else { return };
+        let was_full = record.untaken >= self.settings.limits.finds;
+        record.untaken = record.untaken.saturating_sub(1);
+        if was_full {
+            let name = record.id.name.clone();
+            self.look_again(&name);
         }
     }
 
     /// Ends an actor that has not come up, for the given reason.
-    fn doom(&mut self, actor: Key, reason: String) {
+    fn doom(&mut self, actor: Key, reason: Failure) {
         if let Some(Record { stage: Stage::Starting(birth), .. }) = self.tree.get_mut(actor) {
             birth.failure.get_or_insert(reason);
             self.kill(actor);
@@ -340,25 +499,47 @@ impl Loop {
 
     fn cancel(&mut self, asker: Key, request: RequestId, target: &str) {
         let ended = |result| ToActor::Ended { request, result };
+        let Some(record) = self.tree.get(asker) else { return };
         let Some(key) = Uuid::parse_str(target).ok().filter(|key| self.tree.get(*key).is_some()) else {
-            // Whoever is gone has been ended.
-            return self.tell(asker, &ended(Ok(())));
+            let result = match record.strangers.contains(target) {
+                true => Err(denied(target)),
+                // Whoever is gone has been ended.
+                false => Ok(()),
+            };
+            return self.tell(asker, &ended(result));
         };
         if key == asker || !self.tree.owns(asker, key) {
-            let right = format!("only an owner may cancel actor `{}`", self.name(key));
-            let denied = RemoteError::of(&PermissionDenied { right });
-            return self.tell(asker, &ended(Err(Box::new(denied))));
+            return self.tell(asker, &ended(Err(denied(&self.name(key)))));
         }
-        let by = self.tree.get(asker).map(|record| record.id.clone());
-        let Some((record, by)) = self.tree.get_mut(key).zip(by) else { return };
-        record.waiters.push((asker, request));
+        let by = record.id.clone();
+        self.end(key, by, Waiter::Actor(asker, request));
+    }
+
+    fn cancel_for_visitor(&mut self, place: &Place, reply: oneshot::Sender<Reply>) {
+        match (visits::locate(&self.tree, place), self.tree.get(self.operator)) {
+            (Ok(key), Some(operator)) => {
+                let by = operator.id.clone();
+                self.end(key, by, Waiter::Visitor(reply));
+            }
+            (Err(error), _) => drop(reply.send(Err(error))),
+            (Ok(_), None) => {}
+        }
+    }
+
+    /// Asks an actor to end, and tells who waits for that once it is gone.
+    fn end(&mut self, key: Key, by: ActorId, waiter: Waiter) {
+        let Some(record) = self.tree.get_mut(key) else { return };
+        record.waiters.push(waiter);
         if record.ladder.is_none() && !record.is_gone() {
             match &record.stage {
-                Stage::Starting(_) => self.doom(key, "it was cancelled while it started".to_owned()),
+                Stage::Starting(_) => {
+                    self.doom(key, Failure::Reason("it was cancelled while it started".to_owned()));
+                }
                 _ => {
                     record.ladder = Some(Ladder::ask(Instant::now(), &self.settings.limits));
                     record.tell(&ToActor::Cancel { by }, Vec::new());
                     tracing::trace!(actor = %record.id, "asked to end");
+                    self.retire(key);
                 }
             }
         }
@@ -377,9 +558,10 @@ impl Loop {
                 && birth.deadline <= now
             {
                 let waited = self.settings.limits.spawn;
-                self.doom(key, format!("it was not ready within {waited:?}"));
+                self.doom(key, Failure::Reason(format!("it was not ready within {waited:?}")));
                 continue;
             }
+            discovery::expire(record, now);
             let Some(ladder) = &mut record.ladder else { continue };
             match ladder.climb(now, held_up, &self.settings.limits) {
                 Some(Rung::Ordered) => {
@@ -403,8 +585,18 @@ impl Loop {
                 if let Some(record) = self.tree.get_mut(key) {
                     record.ladder = Some(Ladder::kill(Instant::now()));
                 }
+                self.retire(key);
             }
         }
+    }
+
+    /// An actor that is being ended looks for nobody any more, and is not found.
+    fn retire(&mut self, actor: Key) {
+        let Some(record) = self.tree.get_mut(actor) else { return };
+        record.publication = None;
+        discovery::forsake(record);
+        let name = record.id.name.clone();
+        self.look_again(&name);
     }
 
     fn signal(&self, actor: Key, signal: Signal) {
@@ -427,21 +619,30 @@ impl Loop {
         let (id, parent) = (record.id.clone(), record.parent);
         let stage = std::mem::replace(&mut record.stage, Stage::Gone);
         if let (Stage::Starting(birth), Some(parent)) = (stage, parent) {
-            let failed = SpawnFailed {
-                name: id.name.clone(),
-                reason: birth.failure.unwrap_or_else(|| "it ended before it was ready".to_owned()),
-                exit: Some(exit.clone()),
-                stderr: record.tail.lines(),
+            let ended = || Failure::Reason("it ended before it was ready".to_owned());
+            let error = match birth.failure.unwrap_or_else(ended) {
+                Failure::Error(error) => *error,
+                Failure::Reason(reason) => {
+                    let (name, stderr) = (id.name.clone(), record.tail.lines());
+                    RemoteError::of(&SpawnFailed { name, reason, exit: Some(exit.clone()), stderr })
+                }
             };
-            self.answer_spawn(parent, birth.request, Err(RemoteError::of(&failed)), Vec::new());
+            self.answer_spawn(parent, birth.request, Err(error), Vec::new());
         }
+        self.retire(actor);
         introduce::announce_exit(&mut self.tree, actor, &exit);
         for child in self.tree.get(actor).map(|record| record.children.clone()).unwrap_or_default() {
             self.kill(child);
         }
         for pruned in self.tree.prune(actor) {
-            for (asker, request) in pruned.waiters {
-                self.tell(asker, &ToActor::Ended { request, result: Ok(()) });
+            for waiter in pruned.waiters {
+                match waiter {
+                    Waiter::Actor(asker, request) => {
+                        self.tell(asker, &ToActor::Ended { request, result: Ok(()) });
+                    }
+                    // It may have left.
+                    Waiter::Visitor(reply) => drop(reply.send(Ok(Answer::Ended))),
+                }
             }
             let above = pruned.parent.and_then(|parent| self.tree.get_mut(parent));
             if let Some(ladder) = above.and_then(|record| record.ladder.as_mut()) {
@@ -472,73 +673,11 @@ impl Loop {
     fn name(&self, actor: Key) -> String {
         self.tree.get(actor).map_or_else(|| actor.to_string(), |record| record.id.name.clone())
     }
+}
 
-    /// Reads and writes an actor's control channel, in tasks of their own.
-    fn attend(&self, actor: Key, name: &str, channel: Channel) -> mpsc::UnboundedSender<Packet> {
-        let channel = Arc::new(channel);
-        let (packets, mut outgoing) = mpsc::unbounded_channel::<Packet>();
-        let writer = channel.clone();
-        tokio::spawn(async move {
-            while let Some(packet) = outgoing.recv().await {
-                if writer.send(packet).await.is_err() {
-                    break;
-                }
-            }
-        });
-        let (events, reports) = (self.sender.clone(), self.settings.reports.clone());
-        let name = name.to_owned();
-        tokio::spawn(async move {
-            let how = loop {
-                let packet = match channel.receive().await {
-                    Ok(Some(packet)) => packet,
-                    // The end of the process follows, and with it the event that counts.
-                    Ok(None) => return,
-                    // It left without reading everything; what it said is still to be read.
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => continue,
-                    Err(error) => break error.to_string(),
-                };
-                let report = match control::decode(&packet.bytes) {
-                    Ok(ToBroker::Log(line)) => Report::Log { actor: name.clone(), line },
-                    Ok(ToBroker::Progress { done, total, message }) => {
-                        Report::Progress { actor: name.clone(), done, total, message }
-                    }
-                    Ok(message) => {
-                        if events.send(Event::Message { actor, message }).is_err() {
-                            return;
-                        }
-                        continue;
-                    }
-                    Err(error) => break error.to_string(),
-                };
-                if reports.send(report).await.is_err() {
-                    return;
-                }
-            };
-            let _ = events.send(Event::Misbehaved { actor, how });
-        });
-        packets
-    }
-
-    /// Waits for the end of an actor's process and of its output.
-    fn watch(
-        &self,
-        actor: Key,
-        pidfd: OwnedFd,
-        reap: Box<dyn FnOnce() -> Exit + Send>,
-        stdout: impl Future<Output = ()> + Send + 'static,
-        stderr: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
-        let pidfd = readable(pidfd)?;
-        let events = self.sender.clone();
-        let words = tokio::spawn(async move { tokio::join!(stdout, stderr) });
-        tokio::spawn(async move {
-            let _ = pidfd.readable().await;
-            let exit = reap();
-            let _ = tokio::time::timeout(LAST_WORDS, words).await;
-            let _ = events.send(Event::Exited { actor, exit });
-        });
-        Ok(())
-    }
+fn denied(actor: &str) -> Box<RemoteError> {
+    let right = format!("only an owner may cancel actor `{actor}`");
+    Box::new(RemoteError::of(&PermissionDenied { right }))
 }
 
 /// An error that fits a packet: what a guest wrote may be long, and an error holds it twice.
@@ -549,12 +688,6 @@ fn shortened(mut error: RemoteError) -> RemoteError {
     }
     error.value = error.value.filter(|value| value.len() <= MAX_MESSAGE_BYTES);
     error
-}
-
-#[expect(unsafe_code, reason = "tokio makes the promise of I/O safety explicit")]
-fn readable(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` always gives the same open descriptor, and only `AsyncFd` holds it.
-    unsafe { AsyncFd::register_with_interest(pidfd, tokio::io::Interest::READABLE) }.map_err(Into::into)
 }
 
 #[cfg(test)]
@@ -568,6 +701,9 @@ mod tests {
         let error = shortened(RemoteError::of(&failed));
         assert_eq!(error.src_type, "SpawnFailed");
         let message = ToActor::Spawned { request: 1, result: Err(Box::new(error)) };
-        assert!(control::encode(&message).expect("encodes").len() < greenroom_transport::MAX_PACKET_BYTES);
+        assert!(
+            greenroom_wire::control::encode(&message).expect("encodes").len()
+                < greenroom_transport::MAX_PACKET_BYTES
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! Pipes between those of whom neither started the other.
 //!
-//! Owns: finding an actor by name, inviting a program from outside the tree, telling all who have
-//! a pipe to an actor of its exit. Must not know: what goes through the pipes. Invariant: who is
-//! at the other end of a pipe is said by the broker and by nobody else.
+//! Owns: introducing two actors, inviting a program from outside the tree, telling all who have a
+//! pipe to an actor of its exit. Must not know: what goes through the pipes. Invariant: who is at
+//! the other end of a pipe is said by the broker and by nobody else.
 
 use std::io;
 
@@ -15,21 +15,9 @@ use uuid::Uuid;
 
 use crate::tree::{Key, Record, Tree, check_name, obituary};
 
-/// Answers an actor that looks for another: with a pipe, if there is one of that name.
-pub(crate) fn find(tree: &mut Tree, asker: Key, request: RequestId, name: &str) {
-    let (result, pipe) = match tree.find(name, asker).map(|found| introduce(tree, asker, found)) {
-        None => (Ok(None), None),
-        Some(Ok((id, pipe))) => (Ok(Some(id)), Some(pipe)),
-        Some(Err(error)) => (Err(failed(format!("the system refuses: {error}"))), None),
-    };
-    if let Some(record) = tree.get(asker) {
-        record.tell(&ToActor::Found { request, result }, pipe.into_iter().collect());
-    }
-}
-
 /// Makes a pipe between two actors, hands one end to the one who was found, and gives who that is
 /// and the other end.
-fn introduce(tree: &mut Tree, finder: Key, found: Key) -> io::Result<(ActorId, Attachment)> {
+pub(crate) fn introduce(tree: &mut Tree, finder: Key, found: Key) -> io::Result<(ActorId, Attachment)> {
     let missing = || io::Error::from(io::ErrorKind::NotFound);
     let (near, far) = socket_pipe()?;
     let asker = tree.get_mut(finder).ok_or_else(missing)?;
@@ -38,21 +26,22 @@ fn introduce(tree: &mut Tree, finder: Key, found: Key) -> io::Result<(ActorId, A
     let record = tree.get_mut(found).ok_or_else(missing)?;
     record.peers.insert(finder);
     tracing::debug!(%actor, to = %record.id, "introduced");
-    record.tell(&ToActor::Introduced { actor }, vec![far]);
-    Ok((record.id.clone(), near))
+    let id = record.id.clone();
+    record.hand(&ToActor::Introduced { actor }, far);
+    Ok((id, near))
 }
 
 /// Answers the operator that has a way to a program outside the tree: with that program's end of
 /// a pipe to the actor, if it is there.
 pub(crate) fn invite(
-    tree: &Tree,
+    tree: &mut Tree,
     asker: Key,
     by_operator: bool,
     request: RequestId,
     actor: &str,
     name: String,
 ) {
-    let target = Uuid::parse_str(actor).ok().and_then(|key| tree.get(key));
+    let target = Uuid::parse_str(actor).ok().and_then(|key| tree.get_mut(key));
     let invited = match (by_operator, check_name(&name)) {
         (false, _) => {
             let right = "only the operator may invite a program from outside".to_owned();
@@ -77,13 +66,13 @@ pub(crate) fn invite(
 }
 
 /// Makes a pipe to an actor for a program outside, in which it is written who is who.
-fn receive(record: &Record, name: String) -> io::Result<(ActorId, Attachment)> {
+fn receive(record: &mut Record, name: String) -> io::Result<(ActorId, Attachment)> {
     let guest = ActorId { name, uuid: Uuid::new_v4().to_string() };
     let (inside, outside) = socket_pipe()?;
     let preamble = Preamble { you: guest.clone(), peer: record.id.clone() };
     let inside = written(inside, &preamble.encode().map_err(io::Error::other)?)?;
     tracing::debug!(program = %guest, to = %record.id, "invited");
-    record.tell(&ToActor::Introduced { actor: guest.clone() }, vec![inside]);
+    record.hand(&ToActor::Introduced { actor: guest.clone() }, inside);
     Ok((guest, outside))
 }
 
@@ -108,30 +97,32 @@ pub(crate) fn announce_exit(tree: &mut Tree, actor: Key, exit: &Exit) {
     }
 }
 
-fn failed(reason: String) -> Box<RemoteError> {
+/// What it comes to when two cannot be brought together.
+pub(crate) fn failed(reason: String) -> Box<RemoteError> {
     Box::new(RemoteError::new("IntroductionFailed", reason))
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
-    use std::time::Instant;
+    use std::time::{Instant, SystemTime};
 
     use greenroom_transport::Packet;
     use greenroom_wire::control::decode;
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::discovery::tests::find;
     use crate::ladder::Ladder;
     use crate::tree::Stage;
     use crate::tree::tests::record;
 
-    type Channel = mpsc::UnboundedReceiver<Packet>;
+    pub(crate) type Channel = mpsc::UnboundedReceiver<Packet>;
 
     /// operator ─┬─ one ── below
     ///           └─ two          with the packets for each
-    fn family() -> (Tree, [Key; 4], [Channel; 4]) {
+    pub(crate) fn family() -> (Tree, [Key; 4], [Channel; 4]) {
         let keys @ [operator, one, ..] = [1, 2, 3, 4].map(Uuid::from_u128);
         let parents = [None, Some(operator), Some(operator), Some(one)];
         let mut tree = Tree::default();
@@ -145,14 +136,14 @@ mod tests {
             record.id.uuid = key.to_string();
             tree.insert(key, record);
             if parent.is_some() {
-                tree.enlist(key);
+                tree.enlist(key, SystemTime::now());
             }
             channel
         });
         (tree, keys, channels)
     }
 
-    fn heard(channel: &mut Channel) -> (ToActor, Option<UnixStream>) {
+    pub(crate) fn heard(channel: &mut Channel) -> (ToActor, Option<UnixStream>) {
         let mut packet = channel.try_recv().expect("something was said");
         assert!(packet.attachments.len() <= 1);
         let pipe = packet.attachments.pop().map(|attachment| match attachment {
@@ -172,7 +163,7 @@ mod tests {
         names
     }
 
-    fn id(tree: &Tree, key: Key) -> ActorId {
+    pub(crate) fn id(tree: &Tree, key: Key) -> ActorId {
         tree.get(key).expect("there").id.clone()
     }
 
@@ -192,19 +183,6 @@ mod tests {
         let (introduced, far) = heard(&mut of_two);
         assert_eq!(introduced, ToActor::Introduced { actor: id(&tree, one) });
         assert!(connected(near.expect("a pipe"), far.expect("a pipe")));
-    }
-
-    #[test]
-    fn a_name_that_nobody_has_is_answered_without_a_pipe() {
-        let (mut tree, [operator, one, ..], [mut of_operator, mut of_one, ..]) = family();
-        for (asker, name) in [(one, "three"), (one, "operator"), (one, "one"), (operator, "operator")] {
-            find(&mut tree, asker, 1, name);
-            let (answer, pipe) = heard(if asker == one { &mut of_one } else { &mut of_operator });
-            assert_eq!(answer, ToActor::Found { request: 1, result: Ok(None) }, "{name}");
-            assert!(pipe.is_none());
-        }
-        find(&mut tree, Uuid::from_u128(9), 1, "one");
-        assert!(of_one.try_recv().is_err(), "nobody asked");
     }
 
     #[test]
@@ -230,8 +208,8 @@ mod tests {
 
     #[test]
     fn a_program_outside_finds_who_is_who_before_anything_else() {
-        let (tree, [operator, one, ..], [mut of_operator, mut of_one, ..]) = family();
-        invite(&tree, operator, true, 5, &one.to_string(), "client".to_owned());
+        let (mut tree, [operator, one, ..], [mut of_operator, mut of_one, ..]) = family();
+        invite(&mut tree, operator, true, 5, &one.to_string(), "client".to_owned());
         let (ToActor::Invited { request: 5, result: Ok(Some(guest)) }, Some(mut outside)) =
             heard(&mut of_operator)
         else {
@@ -248,7 +226,7 @@ mod tests {
         assert_eq!(Preamble::decode(&item), Ok(preamble));
         assert!(connected(outside, inside.expect("a pipe")));
 
-        invite(&tree, operator, true, 6, &one.to_string(), "client".to_owned());
+        invite(&mut tree, operator, true, 6, &one.to_string(), "client".to_owned());
         let (ToActor::Invited { result: Ok(Some(other)), .. }, _) = heard(&mut of_operator) else {
             panic!("another invitation")
         };
@@ -259,16 +237,16 @@ mod tests {
     fn only_the_operator_invites_and_only_to_who_is_there() {
         let (mut tree, [operator, one, two, _], [mut of_operator, mut of_one, mut of_two, _]) = family();
         let name = || "client".to_owned();
-        invite(&tree, one, false, 1, &two.to_string(), name());
+        invite(&mut tree, one, false, 1, &two.to_string(), name());
         let (ToActor::Invited { result: Err(denied), .. }, None) = heard(&mut of_one) else {
             panic!("a refusal")
         };
         assert!(denied.is::<PermissionDenied>(), "{denied}");
-        invite(&tree, operator, true, 2, &two.to_string(), "a/b".to_owned());
+        invite(&mut tree, operator, true, 2, &two.to_string(), "a/b".to_owned());
         assert!(matches!(heard(&mut of_operator), (ToActor::Invited { result: Err(_), .. }, None)));
         tree.get_mut(two).expect("there").ladder = Some(Ladder::kill(Instant::now()));
         for nobody in [two.to_string(), operator.to_string(), Uuid::from_u128(9).to_string(), name()] {
-            invite(&tree, operator, true, 3, &nobody, name());
+            invite(&mut tree, operator, true, 3, &nobody, name());
             let answer = (ToActor::Invited { request: 3, result: Ok(None) }, true);
             let (said, pipe) = heard(&mut of_operator);
             assert_eq!((said, pipe.is_none()), answer, "{nobody}");

@@ -5,19 +5,30 @@
 
 mod broker;
 mod catalogue;
+mod discovery;
 mod grants;
 mod introduce;
 mod ladder;
 mod output;
 mod process;
 mod quota;
+mod registry;
 mod report;
 mod spawner;
+pub mod station;
 mod tree;
+mod visits;
+mod watch;
 
 pub use broker::{Broker, Settings, StartError};
-pub use catalogue::Catalogue;
+pub use catalogue::{Catalogue, ModuleOptions};
 pub use grants::{Grant, GrantError};
-pub use process::run_actor;
+pub use process::{ACTOR, is_actor, run_actor};
+pub use registry::{Directory, Entry, Publication, Registry, RegistryError, Seat};
 pub use report::{Report, Stream};
 pub use spawner::{ExecSpawner, Process, Spawner};
+pub use station::{
+    ActorStage, ActorStatus, Answer, BookedLine, FunctionInfo, FunctionKind, LineSource, LogRecord,
+    LogStream, Place, Request, TreeStatus,
+};
+pub use tree::check_name;

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
-use tokio::sync::mpsc;
 
 use crate::report::{Report, Stream};
+use crate::station::Reporter;
 
 /// Where a line without an end is cut.
 const MAX_LINE_BYTES: usize = 8 * 1024;
@@ -49,13 +49,11 @@ impl Tail {
 /// When the pipe cannot be registered with the reactor.
 pub(crate) fn read(
     pipe: OwnedFd,
-    actor: &str,
     stream: Stream,
     tail: Option<Tail>,
-    reports: mpsc::Sender<Report>,
+    reporter: Reporter,
 ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut pipe = pipe::Receiver::from_owned_fd(pipe)?;
-    let actor = actor.to_owned();
     Ok(async move {
         let mut pending = Vec::new();
         let mut buffer = vec![0; MAX_LINE_BYTES];
@@ -68,8 +66,8 @@ pub(crate) fn read(
                 if let Some(tail) = &tail {
                     tail.push(&text);
                 }
-                let report = Report::Output { actor: actor.clone(), stream, line: text };
-                if reports.send(report).await.is_err() {
+                let report = Report::Output { actor: reporter.actor.name.clone(), stream, line: text };
+                if !reporter.send(report).await {
                     return;
                 }
             }

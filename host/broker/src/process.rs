@@ -13,10 +13,26 @@ use greenroom_engine::{Engine, Grants, LoadedComponent, Modules};
 use greenroom_runtime::{Actor, End, Identity};
 use greenroom_transport::{Attachment, Channel, Packet, channel_from_fd};
 use greenroom_wire::control::{self, Init, ToActor, ToBroker};
+use rustix::net::SocketType;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 /// The exit status of an actor that was ordered to exit: what a shell gives for SIGTERM.
 const ORDERED: i32 = 143;
+
+/// What the title of every actor's process begins with; its tree and its place in it follow.
+pub(crate) const TITLE: &str = "greenroom: ";
+
+/// The one argument that a program is executed with to be an actor.
+pub const ACTOR: &str = "actor";
+
+/// Whether this process was started to be an actor: by its title, its argument, and the packet
+/// socket that is its standard input.
+pub fn is_actor() -> bool {
+    let arguments: Vec<_> = std::env::args_os().take(3).collect();
+    let [title, word] = arguments.as_slice() else { return false };
+    let named = word == ACTOR && title.as_encoded_bytes().starts_with(TITLE.as_bytes());
+    named && matches!(rustix::net::sockopt::socket_type(rustix::stdio::stdin()), Ok(SocketType::SEQPACKET))
+}
 
 /// Runs this process as an actor: to be called first thing by the program that an
 /// [`ExecSpawner`](crate::ExecSpawner) executes. Does not return while the actor lives.
@@ -105,7 +121,13 @@ async fn serve(channel: Channel, init: Init, attachments: Vec<Attachment>) -> io
             return Ok(End::Ordered);
         }
     };
-    let identity = Identity { id: init.id, path: init.path, pid: std::process::id(), is_root: init.is_root };
+    let identity = Identity {
+        id: init.id,
+        path: init.path,
+        pid: std::process::id(),
+        is_root: init.is_root,
+        rights: init.rights,
+    };
     let (actor, outbox) = Actor::new(identity, init.limits, Box::new(modules));
     actor.serve_parent(init.parent, pipe)?;
     actor.ready();

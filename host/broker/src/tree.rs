@@ -4,20 +4,23 @@
 //! timers. Invariant: every record but the operator's has a parent that is still here; a record
 //! leaves only after its children have.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use greenroom_abi::ActorId;
 use greenroom_abi::kind::Exit;
+use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::{Attachment, Packet};
-use greenroom_wire::control::{RequestId, ToActor, encode};
-use tokio::sync::mpsc;
+use greenroom_wire::control::{EnabledModule, RequestId, Rights, ToActor, encode};
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+use crate::discovery::Search;
 use crate::grants::Grant;
 use crate::ladder::Ladder;
 use crate::output::Tail;
+use crate::registry::Publication;
+use crate::station::Reply;
 
 /// What the tree knows an actor by.
 pub(crate) type Key = Uuid;
@@ -26,10 +29,28 @@ pub(crate) type Key = Uuid;
 pub(crate) struct Record {
     pub(crate) id: ActorId,
     pub(crate) path: Vec<String>,
+    pub(crate) pid: u32,
+    /// Since when its process is there.
+    pub(crate) born: Instant,
+    /// Since when it can be called, in milliseconds since 1970.
+    pub(crate) started: u64,
+    /// Whether other programs are to find it.
+    pub(crate) published: bool,
+    /// What makes them find it.
+    pub(crate) publication: Option<Box<dyn Publication>>,
+    /// Whether no other may have its name.
+    pub(crate) unique: bool,
+    pub(crate) rights: Rights,
     pub(crate) parent: Option<Key>,
     pub(crate) children: Vec<Key>,
     /// Those it has found, and those who have found it: a pipe leads to each.
     pub(crate) peers: BTreeSet<Key>,
+    /// Those of other trees that it has found, by uuid.
+    pub(crate) strangers: BTreeSet<String>,
+    /// Its questions for others that have no answer yet.
+    pub(crate) searches: BTreeMap<RequestId, Search>,
+    /// How many pipes to others it has been sent and has not taken.
+    pub(crate) untaken: usize,
     pub(crate) stage: Stage,
     pub(crate) ladder: Option<Ladder>,
     pub(crate) packets: mpsc::UnboundedSender<Packet>,
@@ -38,14 +59,25 @@ pub(crate) struct Record {
     pub(crate) grants: Vec<Grant>,
     /// The components its modules come from, by their number in the catalogue.
     pub(crate) components: Vec<usize>,
+    /// The modules.
+    pub(crate) modules: Vec<EnabledModule>,
     pub(crate) tail: Tail,
     /// Who waits for its end.
-    pub(crate) waiters: Vec<(Key, RequestId)>,
+    pub(crate) waiters: Vec<Waiter>,
+    /// Who waits for it to count its tasks, if it has been asked to.
+    pub(crate) counting: Option<Vec<oneshot::Sender<u32>>>,
+}
+
+/// Who waits for an actor's end.
+pub(crate) enum Waiter {
+    Actor(Key, RequestId),
+    /// A visitor of the station.
+    Visitor(oneshot::Sender<Reply>),
 }
 
 /// How far an actor's life has come.
 pub(crate) enum Stage {
-    /// Its process runs, its modules are not loaded yet.
+    /// Its process runs; nobody has been told.
     Starting(Birth),
     /// It can be called.
     Ready,
@@ -59,11 +91,61 @@ pub(crate) struct Birth {
     /// The starter's end of the pipe to it.
     pub(crate) pipe: Attachment,
     pub(crate) deadline: Instant,
+    pub(crate) step: Step,
     /// Why it is already known to have failed.
-    pub(crate) failure: Option<String>,
+    pub(crate) failure: Option<Failure>,
+}
+
+/// How far an actor's start has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Its modules are being loaded.
+    Loading,
+    /// It can be called, and is being published.
+    Publishing,
+}
+
+/// Why an actor does not come up.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// This, beside what its process leaves behind.
+    Reason(String),
+    /// This alone.
+    Error(Box<RemoteError>),
 }
 
 impl Record {
+    /// One that is ready and has nothing yet.
+    pub(crate) fn new(id: ActorId, pid: u32, packets: mpsc::UnboundedSender<Packet>) -> Self {
+        Self {
+            id,
+            path: Vec::new(),
+            pid,
+            born: Instant::now(),
+            started: 0,
+            published: false,
+            publication: None,
+            unique: false,
+            rights: Rights::default(),
+            parent: None,
+            children: Vec::new(),
+            peers: BTreeSet::new(),
+            strangers: BTreeSet::new(),
+            searches: BTreeMap::new(),
+            untaken: 0,
+            stage: Stage::Ready,
+            ladder: None,
+            packets,
+            pidfd: None,
+            grants: Vec::new(),
+            components: Vec::new(),
+            modules: Vec::new(),
+            tail: Tail::default(),
+            waiters: Vec::new(),
+            counting: None,
+        }
+    }
+
     /// Sends a message; to an actor that is gone it is lost, which its exit notice tells.
     pub(crate) fn tell(&self, message: &ToActor, attachments: Vec<Attachment>) {
         match encode(message) {
@@ -74,13 +156,20 @@ impl Record {
         }
     }
 
+    /// Sends a message with a pipe, which counts until it is taken.
+    pub(crate) fn hand(&mut self, message: &ToActor, pipe: Attachment) {
+        self.untaken += 1;
+        self.tell(message, vec![pipe]);
+    }
+
     /// When something is due for it.
     pub(crate) fn due(&self) -> Option<Instant> {
         let birth = match &self.stage {
             Stage::Starting(birth) if birth.failure.is_none() => Some(birth.deadline),
             _ => None,
         };
-        birth.into_iter().chain(self.ladder.as_ref().and_then(Ladder::due)).min()
+        let ladder = self.ladder.as_ref().and_then(Ladder::due);
+        birth.into_iter().chain(ladder).chain(self.searches.values().filter_map(Search::due)).min()
     }
 
     pub(crate) fn is_gone(&self) -> bool {
@@ -90,6 +179,13 @@ impl Record {
     /// Whether it can be called, and will be for as long as anybody knows.
     pub(crate) fn is_settled(&self) -> bool {
         matches!(self.stage, Stage::Ready) && self.ladder.is_none()
+    }
+
+    /// Whether programs outside may call it: who has just been published is found before its
+    /// starter is told.
+    pub(crate) fn is_callable(&self) -> bool {
+        let published = |birth: &Birth| birth.step == Step::Publishing && birth.failure.is_none();
+        self.is_settled() || matches!(&self.stage, Stage::Starting(birth) if published(birth))
     }
 }
 
@@ -118,7 +214,11 @@ impl Tree {
     }
 
     /// Notes that an actor has become ready.
-    pub(crate) fn enlist(&mut self, key: Key) {
+    pub(crate) fn enlist(&mut self, key: Key, now: SystemTime) {
+        if let Some(record) = self.records.get_mut(&key) {
+            let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            record.started = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        }
         self.ready.push(key);
     }
 
@@ -128,6 +228,17 @@ impl Tree {
             self.records.get(key).is_some_and(|record| record.id.name == name && record.is_settled())
         };
         self.ready.iter().copied().find(|key| *key != asker && named(key))
+    }
+
+    /// The actors that can be called, in the order in which they could.
+    pub(crate) fn settled(&self) -> impl Iterator<Item = &Record> {
+        self.ready.iter().filter_map(|key| self.records.get(key)).filter(|record| record.is_settled())
+    }
+
+    /// Those who have a name: who can be called, and who is being made known.
+    pub(crate) fn holders<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Record> {
+        let actors = self.records.values().filter(|record| record.parent.is_some());
+        actors.filter(move |record| record.id.name == name && record.is_callable())
     }
 
     /// How many actors there are, the operator not counted.
@@ -207,9 +318,11 @@ impl Tree {
 /// The longest name an actor may have.
 pub(crate) const MAX_NAME_BYTES: usize = 128;
 
+/// Whether an actor, or a tree, may have this name.
+///
 /// # Errors
-/// The rule that a name breaks.
-pub(crate) fn check_name(name: &str) -> Result<(), String> {
+/// The rule that the name breaks.
+pub fn check_name(name: &str) -> Result<(), String> {
     let fits = (1..=MAX_NAME_BYTES).contains(&name.len());
     if fits && !name.chars().any(|c| c.is_control() || c == '/') {
         return Ok(());
@@ -227,21 +340,8 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn record(name: &str, parent: Option<Key>) -> Record {
-        Record {
-            id: ActorId { name: name.to_owned(), uuid: String::new() },
-            path: Vec::new(),
-            parent,
-            children: Vec::new(),
-            peers: BTreeSet::new(),
-            stage: Stage::Ready,
-            ladder: None,
-            packets: mpsc::unbounded_channel().0,
-            pidfd: None,
-            grants: Vec::new(),
-            components: Vec::new(),
-            tail: Tail::default(),
-            waiters: Vec::new(),
-        }
+        let id = ActorId { name: name.to_owned(), uuid: String::new() };
+        Record { parent, ..Record::new(id, 0, mpsc::unbounded_channel().0) }
     }
 
     /// operator ─ root ─ mid ─ leaf
@@ -286,7 +386,7 @@ pub(crate) mod tests {
         let twin = Uuid::from_u128(5);
         tree.insert(twin, record("leaf", Some(root)));
         for key in [mid, twin, leaf] {
-            tree.enlist(key);
+            tree.enlist(key, SystemTime::now());
         }
         assert_eq!(tree.find("leaf", root), Some(twin));
         assert_eq!(tree.find("leaf", twin), Some(leaf), "not itself");

@@ -6,12 +6,18 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use greenroom_abi::RemoteError;
-use greenroom_broker::{Broker, Catalogue, ExecSpawner, Grant, Report, Settings, StartError};
-use greenroom_runtime::{Actor, Identity, Idle, Nursery, Portal};
+use greenroom_broker::{
+    ACTOR, Broker, Catalogue, ExecSpawner, Grant, GrantError, Registry, RegistryError, Report, Settings,
+    StartError,
+};
+use greenroom_engine::LoadError;
+use greenroom_runtime::{Actor, Identity, Idle, Nursery, Portal, Supervision};
 use greenroom_transport::{Attachment, attach, channel_from_fd};
-use greenroom_wire::control::Limits;
+use greenroom_wire::control::{ActorEntry, Limits, Rights};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -29,9 +35,13 @@ pub struct Setup {
     pub limits: Limits,
     /// The folders that root actors may be granted.
     pub grants: Vec<Grant>,
+    /// Where root actors, and those started with `publish`, are made known to other programs.
+    /// None: nobody outside the tree finds any of it.
+    pub registry: Option<Arc<dyn Registry>>,
     /// The log filter of actor processes, in `tracing`'s syntax.
     pub log: Option<String>,
-    /// The `greenroom` program, which actor processes execute.
+    /// What actor processes execute: the `greenroom` program, or one that calls
+    /// [`init`](crate::init()) first thing.
     pub program: PathBuf,
 }
 
@@ -44,6 +54,44 @@ pub enum HostError {
     /// The control channel cannot be used.
     #[error("cannot use the control channel: {0}")]
     Channel(#[from] io::Error),
+    /// This process has an open root.
+    #[error(
+        "this process has an open root already: start further actors in its nursery, or close it before \
+         another is opened"
+    )]
+    AlreadyOpen,
+    /// Nothing says what actor processes are to execute.
+    #[error(
+        "actors cannot execute this program: call `greenroom::init()` first thing in `main`, or name \
+         another program in the options"
+    )]
+    NotInitialised,
+    /// The tree cannot have this name.
+    #[error("a tree is not called `{name}`: {rule}")]
+    Name {
+        /// The name.
+        name: String,
+        /// The rule that it breaks.
+        rule: String,
+    },
+    /// Two components have one name.
+    #[error("module `{0}` is given twice: which one actors are to be started with cannot be told")]
+    ModuleTwice(String),
+    /// There is no engine to compile components with.
+    #[error("no engine: {0}")]
+    Engine(String),
+    /// A component cannot be used.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The actors of this machine cannot be looked up, or made known.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A folder cannot be granted.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// What actors have failed with.
+    #[error(transparent)]
+    Actors(#[from] Box<RemoteError>),
 }
 
 /// A running broker with this process as its operator.
@@ -73,8 +121,10 @@ impl Host {
             catalogue: setup.catalogue,
             limits: setup.limits,
             grants: setup.grants,
+            rights: Rights::ALL,
             log: setup.log,
-            spawner: Box::new(ExecSpawner { program: setup.program, arguments: vec!["actor".to_owned()] }),
+            registry: setup.registry,
+            spawner: Box::new(ExecSpawner { program: setup.program, arguments: vec![ACTOR.to_owned()] }),
             reports: sender,
         })?;
         let identity = Identity {
@@ -82,6 +132,7 @@ impl Host {
             path: Vec::new(),
             pid: std::process::id(),
             is_root: false,
+            rights: Rights::ALL,
         };
         let (actor, outbox) = Actor::new(identity, limits, Box::new(Idle));
         let channel = channel_from_fd(control)?;
@@ -97,13 +148,52 @@ impl Host {
         &self.nursery
     }
 
-    /// A portal to the actor of that name, wherever in the tree it is: of several, to the one that
-    /// could be called first. None if there is none, or it is being ended.
+    /// Another scope that owns root actors, and starts them again when they end. It is its holder's
+    /// to close; what is left of it dies with the host.
+    pub fn open_supervised(&self, supervision: Supervision) -> Nursery {
+        Nursery::open_supervised(&self.operator, supervision)
+    }
+
+    /// A portal to the actor of that name: of several, to one of this tree before one of another
+    /// program, and of those to the one that could be called first. None if there is none, or it is
+    /// being ended. Other programs' are found only where there is a registry.
     ///
     /// # Errors
     /// When no pipe to it can be made, or the broker is gone.
     pub async fn find_actor(&self, name: &str) -> Result<Option<Portal>, Box<RemoteError>> {
         self.operator.find_actor(name).await
+    }
+
+    /// As [`Host::find_actor`], but waits until there is one; none only past `timeout`.
+    ///
+    /// # Errors
+    /// As [`Host::find_actor`].
+    ///
+    /// # Cancel safety
+    /// Dropping the wait ends it.
+    pub async fn wait_for_actor(
+        &self,
+        name: &str,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Portal>, Box<RemoteError>> {
+        self.operator.wait_for_actor(name, timeout).await
+    }
+
+    /// Whom [`Host::find_actor`] would give a portal to, without connecting to it.
+    ///
+    /// # Errors
+    /// When the broker cannot tell, or is gone.
+    pub async fn query_actor(&self, name: &str) -> Result<Option<ActorEntry>, Box<RemoteError>> {
+        self.operator.query_actor(name).await
+    }
+
+    /// All actors that can be called: first those of this tree, then the published ones of other
+    /// programs; each in the order in which they could be called.
+    ///
+    /// # Errors
+    /// When the broker cannot tell, or is gone.
+    pub async fn list_actors(&self) -> Result<Vec<ActorEntry>, Box<RemoteError>> {
+        self.operator.list_actors().await
     }
 
     /// Lets a program outside the tree call the actor that `portal` leads to: so a daemon of one

@@ -36,18 +36,40 @@
 //! }
 //! ```
 
+mod daemon;
 mod host;
+mod init;
+mod registry;
+mod reports;
+mod root;
+pub mod typed;
 
-pub use greenroom_abi::{ActorId, RemoteError, kind, payload};
+pub use daemon::run_daemon;
+pub use greenroom_abi::{ActorId, Kwargs, RemoteError, kind, kwargs, payload};
 pub use greenroom_broker::{
-    Catalogue, ExecSpawner, Grant, GrantError, Report, Spawner, StartError, Stream, run_actor,
+    ActorStage, ActorStatus, BookedLine, Catalogue, Directory, Entry, ExecSpawner, FunctionInfo,
+    FunctionKind, Grant, GrantError, LineSource, LogRecord, LogStream, ModuleOptions, Publication, Registry,
+    RegistryError, Report, Seat, Spawner, StartError, Stream, TreeStatus, check_name, run_actor,
 };
 pub use greenroom_engine::{
-    Artifact, Cache, ComponentInfo, ContextSignature, Engine, Export, LoadError, Signature,
+    Artifact, Cache, ComponentInfo, ContextSignature, Engine, Export, ExportKind, FunctionType, LoadError,
+    Signature, ValueType,
 };
 pub use greenroom_runtime::{
     Batch, Call, CallOptions, Context, MsgStream, Nursery, OneShot, Outcome, Overrun, Portal, Restart,
     Strategy, StreamOptions, Subscription, Supervision,
 };
-pub use greenroom_wire::control::{DirGrant, Limits, LogLevel, LogLine, SpawnSpec};
+pub use greenroom_wire::control::{
+    ActorEntry, DirGrant, Isolation, Limits, LogLevel, LogLine, Rights, SpawnSpec,
+};
 pub use host::{Host, HostError, Setup, join};
+pub use init::init;
+pub use registry::{Machine, Target, TargetError};
+pub use reports::Reports;
+pub use root::{Root, RootOptions, open_root};
+pub use typed::{NurseryExt, PortalExt};
+
+/// The guide for native programs, whose examples are compiled with this crate's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/library.md")]
+mod guide {}

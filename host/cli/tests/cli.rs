@@ -116,7 +116,13 @@ fn a1_a_mistake_in_the_command_line_is_told_with_status_2() {
         ),
         (&["run", "x.wasm", "--timeout", "soon"], "error: invalid value 'soon' for '--timeout <DURATION>'"),
         (&["run", "x.wasm", "--log", "loud"], "error: invalid value 'loud' for '--log <LEVEL>'"),
-        (&["run"], "error: the following required arguments were not provided:"),
+        (&["run", "x.wasm", "--allow", "all"], "error: invalid value 'all' for '--allow <RIGHT>'"),
+        (
+            &["run", "x.wasm", "--isolation", "thread"],
+            "error: invalid value 'thread' for '--isolation <[NAME=]actor|task>': write actor or task",
+        ),
+        (&["completion", "tcsh"], "error: invalid value 'tcsh' for '<SHELL>'"),
+        (&["new"], "error: the following required arguments were not provided:"),
     ];
     for (arguments, says) in cases {
         let (code, text) = complaint(folder.path(), arguments);
@@ -159,7 +165,28 @@ fn colours_are_there_when_they_are_forced_and_not_when_they_are_unwanted() {
 fn help_reads_as_it_should() {
     let folder = folder();
     let mut text = String::new();
-    for arguments in [&["--help"][..], &["run", "--help"], &["build", "--help"], &["inspect", "--help"]] {
+    let commands = [
+        "new",
+        "build",
+        "dev",
+        "run",
+        "serve",
+        "call",
+        "stream",
+        "ps",
+        "tree",
+        "top",
+        "logs",
+        "find",
+        "wait",
+        "cancel",
+        "inspect",
+        "check",
+        "doctor",
+        "completion",
+    ];
+    let commands = commands.map(|command| [command, "--help"]);
+    for arguments in [&["--help"][..]].into_iter().chain(commands.iter().map(|words| &words[..])) {
         let done = greenroom(folder.path(), arguments);
         assert_eq!(done.status.code(), Some(0), "{arguments:?}");
         text.push_str(&format!("$ greenroom {}\n", arguments.join(" ")));
@@ -167,4 +194,66 @@ fn help_reads_as_it_should() {
         text.push('\n');
     }
     insta::assert_snapshot!("help", text);
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    let folder = folder();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let done = greenroom(folder.path(), &["completion", shell]);
+        assert_eq!(done.status.code(), Some(0), "{shell}");
+        let script = String::from_utf8(done.stdout).expect("text");
+        assert!(script.contains("greenroom") && script.contains("inspect"), "{shell}: {script}");
+    }
+}
+
+#[test]
+fn the_doctor_tells_people_and_programs_the_same() {
+    let folder = folder();
+    let done = greenroom(folder.path(), &["doctor", "-o", "json"]);
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    let lines: Vec<serde_json::Value> = serde_json::from_slice(&done.stdout).expect("JSON");
+    let text = greenroom(folder.path(), &["doctor"]);
+    let text = String::from_utf8(text.stdout).expect("text");
+    for line in &lines {
+        let name = line["name"].as_str().expect("a name");
+        let word = line["grade"].as_str().expect("a grade");
+        assert!(text.lines().any(|shown| shown.starts_with(word) && shown.contains(name)), "{line}: {text}");
+    }
+    let grade = |name: &str| lines.iter().find(|line| line["name"] == name).expect("a line")["grade"].clone();
+    assert_eq!((grade("engine"), grade("pidfd")), ("ok".into(), "ok".into()));
+}
+
+#[test]
+fn the_doctor_fails_where_nothing_can_be_run() {
+    let folder = folder();
+    fs::write(folder.path().join("file"), "").expect("written");
+    let done = Command::new(env!("CARGO_BIN_EXE_greenroom"))
+        .arg("doctor")
+        .env("XDG_CACHE_HOME", folder.path().join("file"))
+        .output()
+        .expect("the program runs");
+    assert_eq!(done.status.code(), Some(1));
+    let said = String::from_utf8(done.stdout).expect("text");
+    let line = said.lines().find(|line| line.starts_with("FAIL")).expect("what failed");
+    assert!(line.contains("cache folder"), "{said}");
+    assert!(said.contains("hint: set XDG_CACHE_HOME to a folder that you own"), "{said}");
+}
+
+#[test]
+fn inspect_tells_programs_what_it_tells_people() {
+    let folder = folder();
+    let done = greenroom(folder.path(), &["inspect", &squares(), "-o", "json"]);
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    let main = &told["exports"][0];
+    assert_eq!((&main["name"], &main["kind"]), (&"main".into(), &"portal".into()));
+    assert_eq!(main["type"], "(vals: Vec<i64>, leaves: u32) -> Vec<i64>");
+    let people = greenroom(folder.path(), &["inspect", &squares()]);
+    let people = String::from_utf8(people.stdout).expect("text");
+    for export in told["exports"].as_array().expect("a list") {
+        assert!(people.contains(export["name"].as_str().expect("a name")), "{people}");
+    }
+    assert!(told["imports"].as_array().is_some_and(|imports| !imports.is_empty()));
+    assert_eq!(told["unlinkable"], serde_json::Value::Null);
 }

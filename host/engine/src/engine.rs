@@ -53,6 +53,7 @@ impl Engine {
     pub(crate) fn linker(&self) -> wasmtime::Result<Linker<Host>> {
         let mut linker = Linker::new(&self.wasmtime);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        wasmtime_wasi::p3::add_to_linker(&mut linker)?;
         host::add_to_linker(&mut linker)?;
         Ok(linker)
     }

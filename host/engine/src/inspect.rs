@@ -1,17 +1,18 @@
 //! What a component is, seen from outside.
 //!
 //! Owns: its exports, its imports, and which of them can be served. Must not know: instances.
-//! Invariant: an export counts as callable only if its type is that of a portal function.
+//! Invariant: an export is callable if its type is that of a portal function, or if all it takes
+//! and gives are values.
 
 use std::collections::HashSet;
 
-use greenroom_abi::FunctionName;
 use serde::{Deserialize, Serialize};
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, Type};
 
 use crate::engine::Engine;
 use crate::signature::{self, Signature};
+use crate::value::{FunctionType, Text, ValueType, function_type};
 
 /// One exported function.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,8 +21,46 @@ pub struct Export {
     pub interface: Option<String>,
     /// Its name, in kebab-case.
     pub function: String,
-    /// Whether its type is that of a portal function.
-    pub callable: bool,
+    /// How it can be called, if it can.
+    pub kind: ExportKind,
+}
+
+/// What an exported function is to a caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExportKind {
+    /// Written for Greenroom: it takes a context and one payload.
+    Portal,
+    /// Of value types only: anybody's, and callable all the same.
+    Plain(FunctionType),
+    /// Nobody outside the component can call it.
+    Uncallable {
+        /// Why, in words that follow the function's name.
+        reason: String,
+    },
+}
+
+impl ExportKind {
+    /// Whether it can be called.
+    pub fn is_callable(&self) -> bool {
+        !matches!(self, Self::Uncallable { .. })
+    }
+
+    /// The name of the error that it returns, if its component gave it one.
+    pub fn error_name(&self) -> Option<&str> {
+        match self {
+            Self::Plain(FunctionType { result: Some(ValueType::Result { err: Some(err), .. }), .. }) => {
+                err.name()
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Export {
+    /// Whether it can be called.
+    pub fn is_callable(&self) -> bool {
+        self.kind.is_callable()
+    }
 }
 
 /// What the broker must know of a component without running it.
@@ -42,8 +81,16 @@ impl ComponentInfo {
         let kind = component.component_type();
         let unlinkable =
             engine.linker()?.instantiate_pre(component).err().map(|error| format!("{:#}", Chain(&error)));
+        let mut exports = exports(engine, component);
+        if let Some(text) = Text::read(wasm) {
+            for Export { interface, function, kind } in &mut exports {
+                if let ExportKind::Plain(ty) = kind {
+                    text.name(interface.as_deref(), function, ty);
+                }
+            }
+        }
         Ok(Self {
-            exports: exports(engine, component),
+            exports,
             imports: kind
                 .imports(&engine.wasmtime)
                 .filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_) | ComponentItem::Resource(_)))
@@ -57,13 +104,24 @@ impl ComponentInfo {
     /// The interfaces that have callable functions, in order.
     pub fn interfaces(&self) -> Vec<&str> {
         let mut seen = HashSet::new();
-        let callable = self.exports.iter().filter(|export| export.callable);
+        let callable = self.exports.iter().filter(|export| export.is_callable());
         callable.filter_map(|export| export.interface.as_deref()).filter(|name| seen.insert(*name)).collect()
+    }
+
+    /// The interface with callable functions that goes by this name: its own, or one of the
+    /// short forms that no other has.
+    pub fn interface(&self, wanted: &str) -> Option<&str> {
+        let all = self.interfaces();
+        let exact = all.iter().find(|name| same_name(name, wanted)).copied();
+        exact.or_else(|| {
+            let mut short = all.iter().filter(|name| short_names(name).any(|short| same_name(short, wanted)));
+            short.next().copied().filter(|_| short.next().is_none())
+        })
     }
 
     /// Whether it has a callable `main`.
     pub fn has_main(&self) -> bool {
-        self.exports.iter().any(|e| e.callable && e.interface.is_none() && e.function == "main")
+        self.exports.iter().any(|e| e.is_callable() && e.interface.is_none() && e.function == "main")
     }
 
     /// What it says of one function.
@@ -72,15 +130,14 @@ impl ComponentInfo {
     }
 }
 
-/// The exported functions of a component.
+/// The exported functions of a component, always in the same order; types have no names.
 pub(crate) fn exports(engine: &Engine, component: &Component) -> Vec<Export> {
     let engine = &engine.wasmtime;
     let mut found = Vec::new();
     for (name, item) in component.component_type().exports(engine) {
         match item.ty {
             ComponentItem::ComponentFunc(func) => {
-                let callable = is_portal_function(&func);
-                found.push(Export { interface: None, function: name.to_owned(), callable });
+                found.push(Export { interface: None, function: name.to_owned(), kind: kind_of(&func) });
             }
             ComponentItem::ComponentInstance(instance) => {
                 for (function, item) in instance.exports(engine) {
@@ -88,7 +145,7 @@ pub(crate) fn exports(engine: &Engine, component: &Component) -> Vec<Export> {
                         found.push(Export {
                             interface: Some(name.to_owned()),
                             function: function.to_owned(),
-                            callable: is_portal_function(&func),
+                            kind: kind_of(&func),
                         });
                     }
                 }
@@ -97,6 +154,13 @@ pub(crate) fn exports(engine: &Engine, component: &Component) -> Vec<Export> {
         }
     }
     found
+}
+
+fn kind_of(func: &ComponentFunc) -> ExportKind {
+    if is_portal_function(func) {
+        return ExportKind::Portal;
+    }
+    function_type(func).map_or_else(|reason| ExportKind::Uncallable { reason }, ExportKind::Plain)
 }
 
 /// `async func(ctx: context, kwargs: payload) -> result<payload, remote-error>`.
@@ -110,14 +174,21 @@ fn is_portal_function(func: &ComponentFunc) -> bool {
     func.async_() && takes && gives
 }
 
+/// The shorter names of an interface: without its version, and without its package.
+pub(crate) fn short_names(interface: &str) -> impl Iterator<Item = &str> {
+    let unversioned = interface.split_once('@').map(|(name, _)| name);
+    let bare = interface.rsplit_once('/').map(|(_, name)| name.split('@').next().unwrap_or(name));
+    unversioned.into_iter().chain(bare)
+}
+
 /// Whether two names are the same to callers: `_` and `-` are.
 pub(crate) fn same_name(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(a, b)| plain(a) == plain(b))
 }
 
 /// A function name in the form under which it is looked up.
-pub(crate) fn canonical(name: &FunctionName<'_>) -> String {
-    format!("{name}").bytes().map(|byte| char::from(plain(byte))).collect()
+pub(crate) fn canonical(name: &str) -> String {
+    name.replace('_', "-")
 }
 
 fn plain(byte: u8) -> u8 {

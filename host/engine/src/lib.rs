@@ -5,19 +5,24 @@
 //! a guest does, its caller gets an outcome.
 
 mod cache;
+mod callee;
 mod engine;
 mod host;
 mod inspect;
 mod modules;
+mod naming;
+mod plain;
 mod resident;
 mod signature;
 mod ticker;
 mod trap;
+mod value;
 mod wasi;
 
 pub use cache::{Artifact, Cache, LoadError};
 pub use engine::Engine;
-pub use inspect::{ComponentInfo, Export};
+pub use inspect::{ComponentInfo, Export, ExportKind};
 pub use modules::{LoadedComponent, ModuleError, Modules};
 pub use signature::{ContextSignature, Signature};
+pub use value::{FunctionType, ValueType};
 pub use wasi::Grants;

@@ -1,7 +1,8 @@
 //! The modules of one actor: its allowlist, and the instances behind it.
 //!
-//! Owns: which function names lead where, and one resident instance per module. Must not know:
-//! who calls. Invariant: what is not in the table cannot be called.
+//! Owns: which function names lead where, and how long each instance is kept: a resident one for as
+//! long as the actor, others for one task. Must not know: who calls. Invariant: what is not in the
+//! table cannot be called.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,17 +12,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use greenroom_abi::kind::{FunctionNotFound, InstanceLost, ModuleNotExposed};
+use greenroom_abi::kind::{ContextCancelled, FunctionNotFound, InstanceLost, ModuleNotExposed};
 use greenroom_abi::{ActorId, FunctionName, RemoteError};
 use greenroom_runtime::{FunctionId, Guest, Outcome, Task};
-use greenroom_wire::control::EnabledModule;
+use greenroom_wire::control::{EnabledModule, Isolation};
 use tokio::sync::oneshot;
-use wasmtime::component::{Component, ComponentExportIndex};
+use wasmtime::component::Component;
 
 use crate::cache::deserialize;
+use crate::callee::{Arguments, Exported};
 use crate::engine::Engine;
-use crate::inspect::{Chain, Export, canonical, exports, same_name};
-use crate::resident::{Blueprint, Job, Resident};
+use crate::inspect::{Chain, Export, ExportKind, exports, same_name};
+use crate::naming::Names;
+use crate::plain::{Argument, PlainFunction};
+use crate::resident::{Blueprint, Job, LARGE_BYTES, Resident};
+use crate::ticker::Weight;
 use crate::wasi::Grants;
 
 /// How many similar names an error offers.
@@ -65,13 +70,17 @@ pub enum ModuleError {
 pub struct Modules {
     modules: Vec<Module>,
     functions: Vec<Function>,
-    names: HashMap<String, FunctionId>,
+    names: Names,
 }
 
+#[derive(Clone)]
 struct Module {
-    name: String,
     blueprint: Arc<Blueprint>,
+    /// The instance that tasks share. Where no function has them share one: the instance that
+    /// showed that the module can be started, until the first task takes it for its own.
     resident: Arc<Mutex<Option<Resident>>>,
+    /// Whether there are functions whose tasks share an instance.
+    shares: bool,
 }
 
 struct Function {
@@ -79,6 +88,8 @@ struct Function {
     number: usize,
     /// How callers name it.
     name: String,
+    isolation: Isolation,
+    plain: Option<Arc<PlainFunction>>,
 }
 
 impl std::fmt::Debug for Modules {
@@ -100,7 +111,7 @@ impl Modules {
     ) -> Result<Self, ModuleError> {
         let grants = Arc::new(grants);
         let ticker = engine.ticker().map_err(ModuleError::Ticker)?;
-        let mut loaded = Self { modules: Vec::new(), functions: Vec::new(), names: HashMap::new() };
+        let mut loaded = Self { modules: Vec::new(), functions: Vec::new(), names: Names::default() };
         let mut compiled: HashMap<usize, Component> = HashMap::new();
         for module in enabled {
             let refused = |error: wasmtime::Error| ModuleError::Load {
@@ -118,9 +129,10 @@ impl Modules {
             let component = &*component;
             let pre =
                 engine.linker().and_then(|linker| linker.instantiate_pre(component)).map_err(refused)?;
+            let first = loaded.functions.len();
             let functions = loaded.expose(engine, component, module);
+            let shares = loaded.functions[first..].iter().any(|f| f.isolation == Isolation::Actor);
             loaded.modules.push(Module {
-                name: module.name.clone(),
                 blueprint: Arc::new(Blueprint {
                     module: module.name.clone(),
                     pre,
@@ -129,14 +141,15 @@ impl Modules {
                     ticker: ticker.clone(),
                 }),
                 resident: Arc::default(),
+                shares,
             });
         }
         for module in &loaded.modules {
             let (resident, ready) = Resident::start(module.blueprint.clone());
             *module.resident() = Some(resident);
-            let lost = || RemoteError::of(&InstanceLost { module: module.name.clone() });
+            let lost = || RemoteError::of(&InstanceLost { module: module.name().to_owned() });
             ready.await.unwrap_or_else(|_| Err(lost())).map_err(|error| ModuleError::Start {
-                module: module.name.clone(),
+                module: module.name().to_owned(),
                 error: Box::new(error),
             })?;
         }
@@ -144,34 +157,34 @@ impl Modules {
     }
 
     /// Enters the functions of one module into the table.
-    fn expose(
-        &mut self,
-        engine: &Engine,
-        component: &Component,
-        enabled: &EnabledModule,
-    ) -> Vec<ComponentExportIndex> {
+    fn expose(&mut self, engine: &Engine, component: &Component, enabled: &EnabledModule) -> Vec<Exported> {
         let module = self.modules.len();
-        let mut indices = Vec::new();
-        let all = exports(engine, component);
-        for export in &all {
-            if !export.callable || !is_enabled(enabled, export) {
+        let mut exported = Vec::new();
+        for (place, export) in exports(engine, component).into_iter().enumerate() {
+            if !is_enabled(enabled, &export) {
                 continue;
             }
             let parent =
                 export.interface.as_deref().and_then(|interface| component.get_export_index(None, interface));
             let Some(index) = component.get_export_index(parent.as_ref(), &export.function) else { continue };
-            let names = names_of(enabled, export, &all);
-            let id = FunctionId(self.functions.len());
-            for name in &names {
-                if let Ok(parsed) = FunctionName::parse(name) {
-                    self.names.insert(canonical(&parsed), id);
+            let (plain, isolation) = match &export.kind {
+                ExportKind::Portal => (None, Isolation::Actor),
+                ExportKind::Plain(ty) => {
+                    let ty = ty.clone();
+                    let error = enabled.errors.iter().find(|(_, functions)| functions.contains(&place));
+                    let error = error.map(|(name, _)| name.clone());
+                    (Some(Arc::new(PlainFunction { ty, error })), Isolation::Task)
                 }
-            }
-            let name = names.into_iter().next().unwrap_or_default();
-            self.functions.push(Function { module, number: indices.len(), name });
-            indices.push(index);
+                ExportKind::Uncallable { .. } => continue,
+            };
+            let id = FunctionId(self.functions.len());
+            let Some(name) = self.names.enter(enabled, &export, id) else { continue };
+            let isolation = enabled.isolation.unwrap_or(isolation);
+            let number = exported.len();
+            exported.push(Exported { index, plain: plain.clone() });
+            self.functions.push(Function { module, number, name, isolation, plain });
         }
-        indices
+        exported
     }
 }
 
@@ -185,29 +198,19 @@ fn is_enabled(enabled: &EnabledModule, export: &Export) -> bool {
         Some(wanted) => wanted.iter().any(|name| same_name(name, &export.function)),
         None => true,
     };
-    interface && function
-}
-
-/// How callers may name an export, the plainest first. A function of an interface goes by
-/// `module/interface:function`, and by `module:function` where no other has that name.
-fn names_of(enabled: &EnabledModule, export: &Export, all: &[Export]) -> Vec<String> {
-    let plain = format!("{}:{}", enabled.name, export.function);
-    match (&enabled.interface, &export.interface) {
-        (Some(_), _) | (None, None) => vec![plain],
-        (None, Some(interface)) => {
-            let full = format!("{}/{interface}:{}", enabled.name, export.function);
-            let same = all.iter().filter(|other| other.callable && other.function == export.function);
-            if same.count() == 1 { vec![full, plain] } else { vec![full] }
-        }
-    }
+    export.is_callable() && interface && function
 }
 
 impl Module {
+    fn name(&self) -> &str {
+        &self.blueprint.module
+    }
+
     fn resident(&self) -> MutexGuard<'_, Option<Resident>> {
         self.resident.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a call to the instance, making a fresh one if the last was lost.
+    /// Hands a call to the instance that tasks share, making a fresh one if the last was lost.
     fn submit(&self, mut job: Job) {
         let mut resident = self.resident();
         loop {
@@ -223,6 +226,16 @@ impl Module {
             }
         }
     }
+
+    /// Hands a call to an instance that is its own, and ends with the value that is given back.
+    fn submit_alone(&self, job: Job) -> Resident {
+        let spare = if self.shares { None } else { self.resident().take() };
+        let spare = spare.filter(Resident::is_alive);
+        let own = spare.unwrap_or_else(|| Resident::start(self.blueprint.clone()).0);
+        // Should it be lost already, the reply that is dropped with the job says so.
+        let _ = own.submit(job);
+        own
+    }
 }
 
 impl Guest for Modules {
@@ -231,43 +244,97 @@ impl Guest for Modules {
     }
 
     fn resolve(&self, name: &FunctionName<'_>, actor: &ActorId) -> Result<FunctionId, RemoteError> {
-        if let Some(id) = self.names.get(&canonical(name)) {
-            return Ok(*id);
+        if let Some(id) = self.names.find(name) {
+            return Ok(id);
         }
+        let same_module = self.names.of_module(name.module).map(|id| self.functions[id.0].module);
         let belongs = |module: &&Module| {
             let (head, _) = name.module.split_once('/').unwrap_or((name.module, ""));
-            same_name(&module.name, name.module) || same_name(&module.name, head)
+            same_name(module.name(), name.module) || same_name(module.name(), head)
         };
-        Err(match self.modules.iter().find(belongs) {
+        let found = same_module.map(|number| &self.modules[number]);
+        Err(match found.or_else(|| self.modules.iter().find(belongs)) {
             None => RemoteError::of(&ModuleNotExposed {
                 module: name.module.to_owned(),
                 actor: actor.clone(),
-                exposed: self.modules.iter().map(|module| module.name.clone()).collect(),
+                exposed: self.modules.iter().map(|module| module.name().to_owned()).collect(),
             }),
             Some(module) => RemoteError::of(&FunctionNotFound {
                 module: name.module.to_owned(),
                 function: name.function.to_owned(),
-                near: self.near(&module.name, name.function),
+                near: self.near(module.name(), name.function),
             }),
         })
     }
 
     fn invoke(&self, function: FunctionId, task: Task, kwargs: Bytes) -> BoxFuture<'static, Outcome> {
-        let Function { module, number, .. } = self.functions[function.0];
-        let module = &self.modules[module];
-        let (reply, outcome) = oneshot::channel();
-        module.submit(Job { function: number, task, kwargs, reply });
-        let name = module.name.clone();
-        outcome
-            .map(move |outcome| {
-                outcome.unwrap_or_else(|_| Err(Box::new(RemoteError::of(&InstanceLost { module: name }))))
-            })
-            .boxed()
+        let Function { module, number, isolation, plain, .. } = &self.functions[function.0];
+        let module = self.modules[*module].clone();
+        let (number, isolation, plain) = (*number, *isolation, plain.clone());
+        let large = kwargs.len() >= LARGE_BYTES;
+        async move {
+            let arguments = match &plain {
+                None => Arguments::Portal(kwargs),
+                Some(plain) => Arguments::Plain(module.check(plain.clone(), &task, kwargs, large).await?),
+            };
+            let (reply, outcome) = oneshot::channel();
+            let job = Job { function: number, task: task.clone(), arguments, large, reply };
+            let lost = InstanceLost { module: module.name().to_owned() };
+            let outcome = outcome.map(|o| o.unwrap_or_else(|_| Err(Box::new(RemoteError::of(&lost)))));
+            match (isolation, plain) {
+                (Isolation::Actor, _) => {
+                    module.submit(job);
+                    outcome.await
+                }
+                (Isolation::Task, None) => {
+                    let _own = module.submit_alone(job);
+                    outcome.await
+                }
+                // What was not written for a cancellation is not asked: its instance goes.
+                (Isolation::Task, Some(_)) => {
+                    let _own = module.submit_alone(job);
+                    tokio::select! {
+                        biased;
+                        outcome = outcome => outcome,
+                        by = task.cancelled() => Err(Box::new(cancelled(&task, by))),
+                    }
+                }
+            }
+        }
+        .boxed()
     }
 
     fn discard(&self, function: FunctionId) {
-        let module = &self.modules[self.functions[function.0].module];
-        *module.resident() = None;
+        let Function { module, isolation, .. } = &self.functions[function.0];
+        // An instance of one task goes with the future of that task.
+        if *isolation == Isolation::Actor {
+            *self.modules[*module].resident() = None;
+        }
+    }
+}
+
+/// The error of a task that was cancelled.
+fn cancelled(task: &Task, by: ActorId) -> RemoteError {
+    let function = task.function().to_owned();
+    RemoteError { canceller: Some(by), ..RemoteError::of(&ContextCancelled { function }) }
+}
+
+impl Module {
+    /// Checks the arguments of a plain function; many of them where that holds up nobody.
+    async fn check(
+        &self,
+        plain: Arc<PlainFunction>,
+        task: &Task,
+        kwargs: Bytes,
+        large: bool,
+    ) -> Result<Vec<Argument>, Box<RemoteError>> {
+        if !large {
+            return plain.arguments(task.function(), &kwargs);
+        }
+        let (weight, task) = (Weight::default(), task.clone());
+        weight.announce();
+        let checked = async move { plain.arguments(task.function(), &kwargs) };
+        self.blueprint.ticker.turns(weight, checked).await
     }
 }
 
@@ -277,7 +344,7 @@ impl Modules {
         let mut names: Vec<(f64, &str)> = self
             .functions
             .iter()
-            .filter(|function| self.modules[function.module].name == module)
+            .filter(|function| self.modules[function.module].name() == module)
             .filter_map(|function| FunctionName::parse(&function.name).ok().map(|name| name.function))
             .map(|name| (strsim::jaro_winkler(wanted, name), name))
             .filter(|(likeness, _)| *likeness > 0.6)

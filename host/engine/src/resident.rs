@@ -1,23 +1,24 @@
-//! One resident instance of a module, with many tasks in it.
+//! One instance of a module, with its tasks: many, or a single one.
 //!
 //! Owns: the store, the loop that feeds it calls, and what becomes of its tasks when one of
-//! them traps. Must not know: how functions are found. Invariant: every call handed to an
-//! instance is answered, also when the instance is lost.
+//! them traps. Must not know: how functions are found, how long an instance is kept. Invariant:
+//! every call handed to an instance is answered, also when the instance is lost.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use greenroom_abi::RemoteError;
-use greenroom_abi::kind::InstanceLost;
+use greenroom_abi::kind::{InstanceLost, Trap};
 use greenroom_runtime::{Outcome, Task};
 use tokio::sync::{mpsc, oneshot};
-use wasmtime::component::{Accessor, ComponentExportIndex, InstancePre, Resource, ResourceTable, TypedFunc};
+use wasmtime::component::{Accessor, Instance as Exports, InstancePre, ResourceTable};
 use wasmtime::{AsContextMut, Store, StoreLimitsBuilder};
 
-use crate::host::{self, Host, Payload, RemoteErrorRecord, Running};
+use crate::callee::{Arguments, Call, Callee, Exported};
+use crate::host::{self, Host};
+use crate::inspect::Chain;
 use crate::ticker::{Ticker, Weight};
 use crate::trap;
 use crate::wasi::Grants;
@@ -30,16 +31,12 @@ const MAX_MEMORY_BYTES: usize = 1024 * 1024 * 1024;
 /// millisecond.
 pub(crate) const LARGE_BYTES: usize = 1024 * 1024;
 
-type Returned = (Result<Payload, RemoteErrorRecord>,);
-
-type PortalFunction = TypedFunc<(Resource<Task>, Payload), Returned>;
-
 /// What an instance is made from.
 pub(crate) struct Blueprint {
     pub(crate) module: String,
     pub(crate) pre: InstancePre<Host>,
     /// The callable functions, by their number within the module.
-    pub(crate) functions: Vec<ComponentExportIndex>,
+    pub(crate) functions: Vec<Exported>,
     pub(crate) grants: Arc<Grants>,
     pub(crate) ticker: Ticker,
 }
@@ -48,7 +45,9 @@ pub(crate) struct Blueprint {
 pub(crate) struct Job {
     pub(crate) function: usize,
     pub(crate) task: Task,
-    pub(crate) kwargs: Bytes,
+    pub(crate) arguments: Arguments,
+    /// Whether there is so much in them that the turn that copies it is a long one.
+    pub(crate) large: bool,
     pub(crate) reply: oneshot::Sender<Outcome>,
 }
 
@@ -82,7 +81,7 @@ impl Resident {
 
     /// Hands over a call; gives it back if the instance is lost.
     pub(crate) fn submit(&self, job: Job) -> Result<(), Job> {
-        if job.kwargs.len() >= LARGE_BYTES {
+        if job.large {
             self.weight.announce();
         }
         self.jobs.send(job).map_err(|error| error.0)
@@ -111,7 +110,7 @@ impl Instance {
             _ = &mut stopped => return None,
             made = blueprint.ticker.turns(weight.clone(), instantiate(blueprint.clone(), weight.clone())) => made,
         };
-        let (store, functions) = match made {
+        let (store, exports) = match made {
             Ok(made) => made,
             Err(error) => {
                 let error = trap::describe(&error, None);
@@ -120,7 +119,7 @@ impl Instance {
             }
         };
         let _ = ready.send(Ok(()));
-        let run = run(store, queue, functions);
+        let run = run(store, queue, exports, blueprint.clone());
         let (mut store, mut queue, outcome) = tokio::select! {
             biased;
             _ = stopped => return None,
@@ -132,19 +131,20 @@ impl Instance {
             // wasmtime leaves the trapped task as the current one.
             let culprit = host::running(&mut store.as_context_mut()).ok().flatten();
             let only = store.data().calls.keys().next().copied().filter(|_| store.data().calls.len() == 1);
+            let culprit = culprit.or(only);
+            if trap::is_good_exit(&error) {
+                conclude(&mut store, culprit);
+            }
             let panic = store.data_mut().panic.take();
             let described = trap::describe(&error, panic);
             tracing::debug!(module = blueprint.module, error = %described, "instance lost");
-            fail_all(&mut store, culprit.or(only).map(|number| (number, described)), &lost);
+            fail_all(&mut store, culprit.map(|number| (number, described)), &lost);
         }
         Some((queue, lost))
     }
 }
 
-async fn instantiate(
-    blueprint: Arc<Blueprint>,
-    weight: Weight,
-) -> wasmtime::Result<(Store<Host>, Vec<PortalFunction>)> {
+async fn instantiate(blueprint: Arc<Blueprint>, weight: Weight) -> wasmtime::Result<(Store<Host>, Exports)> {
     let limits = StoreLimitsBuilder::new().memory_size(MAX_MEMORY_BYTES).build();
     let data = Host {
         table: ResourceTable::new(),
@@ -159,23 +159,40 @@ async fn instantiate(
     store.limiter(|host| &mut host.limits);
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
-    let instance = blueprint.pre.instantiate_async(&mut store).await?;
-    let functions = blueprint
-        .functions
-        .iter()
-        .map(|index| instance.get_typed_func(&mut store, index))
-        .collect::<wasmtime::Result<_>>()?;
-    Ok((store, functions))
+    let exports = blueprint.pre.instantiate_async(&mut store).await?;
+    Ok((store, exports))
 }
 
 /// Runs an instance until nobody can call it any more, or it traps.
 async fn run(
     mut store: Store<Host>,
     mut queue: Queue,
-    functions: Vec<PortalFunction>,
+    exports: Exports,
+    blueprint: Arc<Blueprint>,
 ) -> (Store<Host>, Queue, wasmtime::Result<()>) {
-    let served = store.run_concurrent(async |accessor| serve(accessor, &mut queue, &functions).await).await;
+    let mut functions = Functions { exports, found: vec![None; blueprint.functions.len()], blueprint };
+    let served =
+        store.run_concurrent(async |accessor| serve(accessor, &mut queue, &mut functions).await).await;
     (store, queue, served.flatten())
+}
+
+/// The functions of an instance, each looked up when it is first called.
+struct Functions {
+    exports: Exports,
+    blueprint: Arc<Blueprint>,
+    found: Vec<Option<Arc<dyn Callee>>>,
+}
+
+impl Functions {
+    fn get(&mut self, number: usize, accessor: &Accessor<Host>) -> wasmtime::Result<Arc<dyn Callee>> {
+        if let Some(found) = &self.found[number] {
+            return Ok(found.clone());
+        }
+        let exported = &self.blueprint.functions[number];
+        let found = accessor.with(|mut access| exported.of(&self.exports, access.as_context_mut()))?;
+        self.found[number] = Some(found.clone());
+        Ok(found)
+    }
 }
 
 /// Answers calls that no instance takes.
@@ -190,7 +207,7 @@ async fn answer_the_rest(mut queue: Queue, error: RemoteError) {
 async fn serve(
     accessor: &Accessor<Host>,
     queue: &mut Queue,
-    functions: &[PortalFunction],
+    functions: &mut Functions,
 ) -> wasmtime::Result<()> {
     let mut running = FuturesUnordered::new();
     let mut numbers = 0..;
@@ -198,28 +215,36 @@ async fn serve(
         tokio::select! {
             // A call that has ended makes room before another begins.
             biased;
-            Some(ended) = running.next(), if !running.is_empty() => {
-                let (number, returned): (u64, wasmtime::Result<Returned>) = ended;
-                let (outcome,) = returned?;
+            Some((number, outcome)) = running.next(), if !running.is_empty() => {
+                let outcome = outcome?;
                 let call = accessor.with(|mut access| access.get().calls.remove(&number));
                 if let Some(call) = call {
-                    let _ = call.reply.send(outcome.map_err(|error| Box::new(error.into())));
+                    let _ = call.reply.send(outcome);
                 }
             }
             job = queue.recv() => {
-                let Some(Job { function, task, kwargs, reply }) = job else { return Ok(()) };
-                let (Some(function), Some(number)) = (functions.get(function), numbers.next()) else { continue };
-                let call = accessor.with(|mut access| {
-                    let context = access.get().table.push(task.clone())?;
-                    let call = function.start_call_concurrent(access.as_context_mut(), (context, kwargs))?;
-                    let host = access.get();
-                    host.tasks.insert(call.task(), number);
-                    host.calls.insert(number, Running { task, reply });
-                    Ok::<_, wasmtime::Error>(call)
-                })?;
-                running.push(async move { (number, function.finish_call_concurrent(accessor, call).await) });
+                let Some(Job { function, task, arguments, reply, .. }) = job else { return Ok(()) };
+                let Some(number) = numbers.next() else { continue };
+                match functions.get(function, accessor) {
+                    Ok(callee) => running.push(callee.call(accessor, Call { number, task, arguments, reply })),
+                    Err(error) => {
+                        let code = Chain(&error).to_string();
+                        let _ = reply.send(Err(Box::new(RemoteError::of(&Trap { code }))));
+                    }
+                }
             }
         }
+    }
+}
+
+/// Ends the call that has exited well, if that is a way for it to return.
+fn conclude(store: &mut Store<Host>, exited: Option<u64>) {
+    let calls = &mut store.data_mut().calls;
+    let exited = exited.filter(|number| calls.get(number).is_some_and(|call| call.exit.is_some()));
+    if let Some((reply, outcome)) =
+        exited.and_then(|number| calls.remove(&number)).and_then(|call| Some((call.reply, call.exit?)))
+    {
+        let _ = reply.send(outcome);
     }
 }
 

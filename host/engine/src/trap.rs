@@ -36,6 +36,11 @@ pub(crate) fn describe(error: &wasmtime::Error, panic: Option<PanicNote>) -> Rem
     RemoteError { trace, ..RemoteError::of(&Trap { code }) }
 }
 
+/// Whether the guest ended itself, and says that all is well.
+pub(crate) fn is_good_exit(error: &wasmtime::Error) -> bool {
+    matches!(error.downcast_ref(), Some(wasmtime_wasi::I32Exit(0)))
+}
+
 fn frames(backtrace: &WasmBacktrace) -> String {
     let mut lines: Vec<String> = backtrace
         .frames()

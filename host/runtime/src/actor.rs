@@ -14,14 +14,14 @@ use greenroom_abi::kind::{Exit, LimitExceeded};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::{Attachment, Channel, Packet, Pipe};
 use greenroom_wire::Role;
-use greenroom_wire::control::{self, Limits, LogLine, ToActor, ToBroker};
+use greenroom_wire::control::{self, Limits, LogLine, Rights, ToActor, ToBroker};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::cancel::Cancellation;
 use crate::dialog::Dialog;
 use crate::dispatch::cancelled;
 use crate::guest::Guest;
-use crate::introduce::{Introductions, handed_over};
+use crate::introduce::{Introductions, Origin, handed_over};
 use crate::link::{ExitNotice, Link, Owner, Queue};
 use crate::port::{Port, broker_gone};
 use crate::task::Task;
@@ -37,6 +37,8 @@ pub struct Identity {
     pub pid: u32,
     /// Whether it is the root of its tree.
     pub is_root: bool,
+    /// What it may do beyond its tree.
+    pub rights: Rights,
 }
 
 /// Why an actor's loop ended.
@@ -245,21 +247,44 @@ impl Actor {
             }
             ToActor::Ended { request, result } => self.0.port.ended(request, result),
             ToActor::Found { request, result } => {
-                let result = result.and_then(|found| self.meet(found, attachments.pop()));
-                self.0.port.found(request, result);
+                let pipe = self.take_pipe(&mut attachments);
+                let met =
+                    |found: Option<_>| found.map(|peer| self.meet(peer, pipe, Origin::Tree)).transpose();
+                self.0.port.found(request, result.and_then(met));
             }
+            ToActor::FoundBeyond { request, actor } => {
+                let pipe = self.take_pipe(&mut attachments);
+                self.0.port.found(request, self.meet(actor, pipe, Origin::Beyond).map(Some));
+            }
+            ToActor::Listed { request, result, more } => self.0.port.listed(request, result, more),
             ToActor::Invited { request, result } => {
                 self.0.port.invited(request, result.and_then(|guest| handed_over(guest, attachments.pop())));
             }
-            ToActor::Introduced { actor } => self.receive(actor, attachments.pop()),
+            ToActor::Introduced { actor } => {
+                let pipe = self.take_pipe(&mut attachments);
+                self.receive(actor, pipe);
+            }
             ToActor::Exited { actor, exit } => {
                 if let Some(peer) = self.peers().get(&actor.uuid) {
                     peer.send_replace(Some(exit));
                 }
             }
+            ToActor::Measure => {
+                let tasks = u32::try_from(self.tasks().len()).unwrap_or(u32::MAX);
+                self.0.port.tell(&ToBroker::Measured { tasks });
+            }
             ToActor::Cancel { by } => self.cancel(&by),
             ToActor::Init(_) | ToActor::Exit => tracing::error!("the broker repeats itself"),
         }
+    }
+
+    /// Takes the pipe of an introduction, and tells the broker, which counts those that lie about.
+    fn take_pipe(&self, attachments: &mut Vec<Attachment>) -> Option<Attachment> {
+        let pipe = attachments.pop();
+        if pipe.is_some() {
+            self.0.port.tell(&ToBroker::Taken);
+        }
+        pipe
     }
 
     /// Waits until the actor is cancelled, its last task has ended and its links are flushed.

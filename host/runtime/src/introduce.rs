@@ -6,10 +6,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::Attachment;
 use greenroom_wire::Role;
+use greenroom_wire::control::ActorEntry;
+use tokio::sync::watch;
 
 use crate::actor::{Actor, pipe_missing};
 use crate::link::{Link, Owner};
@@ -33,6 +36,15 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.0.retire();
     }
+}
+
+/// Where somebody who was found belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// To the own tree, whose broker tells how its actors end.
+    Tree,
+    /// To another.
+    Beyond,
 }
 
 /// The links to those whom an actor has found, by uuid.
@@ -78,8 +90,10 @@ pub(crate) fn handed_over(
 }
 
 impl Actor {
-    /// A portal to the actor of that name in this actor's tree: of several, to the one that could
-    /// be called first. None if there is none, or it is being ended, or it is this actor itself.
+    /// A portal to the actor of that name: of several, to one of this actor's own tree before one of
+    /// another program's, and of those to the one that could be called first. None if there is none,
+    /// or it is being ended, or it is this actor itself. Other programs' are found only with the
+    /// right [`Rights::discover`](greenroom_wire::control::Rights).
     ///
     /// Portals to the same actor share one link. It is closed when the last of them is dropped and
     /// their calls have ended. A portal to a child of this actor's own is as good as the one that
@@ -89,7 +103,43 @@ impl Actor {
     /// # Errors
     /// When no pipe to it can be made, or the broker is gone.
     pub async fn find_actor(&self, name: &str) -> Result<Option<Portal>, Box<RemoteError>> {
-        self.port().find_actor(name).await
+        self.port().find_actor(name, false).await
+    }
+
+    /// As [`Actor::find_actor`], but waits until there is one; none only past `timeout`. Dropping the
+    /// future ends the wait.
+    ///
+    /// # Errors
+    /// As [`Actor::find_actor`]; `LimitExceeded` when too many are looked for at once.
+    pub async fn wait_for_actor(
+        &self,
+        name: &str,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Portal>, Box<RemoteError>> {
+        let waiting = self.port().find_actor(name, true);
+        match timeout {
+            Some(timeout) => tokio::time::timeout(timeout, waiting).await.unwrap_or(Ok(None)),
+            None => waiting.await,
+        }
+    }
+
+    /// Whom [`Actor::find_actor`] would give a portal to, without connecting to it.
+    ///
+    /// # Errors
+    /// When the broker cannot tell, or is gone.
+    pub async fn query_actor(&self, name: &str) -> Result<Option<ActorEntry>, Box<RemoteError>> {
+        let named = self.port().list_actors(Some(name)).await?;
+        Ok(named.into_iter().find(|entry| entry.id != *self.id()))
+    }
+
+    /// All actors that can be called: first those of this actor's tree, itself included, then, with
+    /// the right to find them, the published ones of other programs; each in the order in which
+    /// they could be called.
+    ///
+    /// # Errors
+    /// When the broker cannot tell, or is gone.
+    pub async fn list_actors(&self) -> Result<Vec<ActorEntry>, Box<RemoteError>> {
+        self.port().list_actors(None).await
     }
 
     /// A pipe through which a program outside the tree may call the actor that `portal` leads to;
@@ -107,24 +157,28 @@ impl Actor {
     /// is dropped, which its other end sees.
     pub(crate) fn meet(
         &self,
-        found: Option<ActorId>,
+        peer: ActorId,
         pipe: Option<Attachment>,
-    ) -> Result<Option<Portal>, Box<RemoteError>> {
-        let Some(peer) = found else { return Ok(None) };
+        origin: Origin,
+    ) -> Result<Portal, Box<RemoteError>> {
         if let Some(link) = self.link_to_child(&peer) {
-            return Ok(Some(Portal::new(self.clone(), link.slot(), None)));
+            return Ok(Portal::new(self.clone(), link.slot(), None));
         }
         if let Some(lease) = self.introductions().get(&peer) {
-            return Ok(Some(Portal::leased(self.clone(), lease)));
+            return Ok(Portal::leased(self.clone(), lease));
         }
         let pipe = pipe.ok_or_else(|| Box::new(pipe_missing()))?;
-        let exit = self.watch_peer(&peer);
+        let exit = match origin {
+            Origin::Tree => self.watch_peer(&peer),
+            // Nobody waits for a word that does not come.
+            Origin::Beyond => watch::channel(None).1,
+        };
         let link = self.link(peer, pipe, exit, Role::Initiator, Owner::Neither).map_err(|error| {
             Box::new(RemoteError::new("IntroductionFailed", format!("cannot use the pipe to it: {error}")))
         })?;
         let lease = Lease::new(link);
         self.introductions().keep(&lease);
-        Ok(Some(Portal::leased(self.clone(), lease)))
+        Ok(Portal::leased(self.clone(), lease))
     }
 
     /// Serves somebody who was given a way to this actor.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use greenroom_abi::RemoteError;
 use greenroom_abi::kind::PermissionDenied;
 use greenroom_transport::{Attachment, Pipe};
-use greenroom_wire::control::Limits;
+use greenroom_wire::control::{Limits, Rights};
 use greenroom_wire::{Preamble, Role};
 use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
@@ -39,15 +39,30 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub async fn join(pipe: Attachment, pid: u32) -> io::Result<Portal> {
     let mut pipe = Pipe::from_attachment(pipe)?;
     let told = tokio::time::timeout(PATIENCE, preamble(&mut pipe)).await;
-    let Preamble { you, peer } = told.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    let identity = Identity { path: vec![you.name.clone()], id: you, pid, is_root: false };
+    Ok(over(pipe, told.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??, pid))
+}
+
+/// As [`join()`], by a pipe of which it is already known who is at its ends.
+///
+/// # Errors
+/// When the pipe cannot be used.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub fn joined(pipe: Attachment, ends: Preamble, pid: u32) -> io::Result<Portal> {
+    Ok(over(Pipe::from_attachment(pipe)?, ends, pid))
+}
+
+fn over(pipe: Pipe, Preamble { you, peer }: Preamble, pid: u32) -> Portal {
+    let identity =
+        Identity { path: vec![you.name.clone()], id: you, pid, is_root: false, rights: Rights::default() };
     let (actor, _) = Actor::new(identity, Limits::default(), Box::new(Idle));
     let right = format!("a program outside the tree ends no actor of it, and `{}` is one", actor.id());
     actor.port().shut(RemoteError::of(&PermissionDenied { right }));
     // Nobody will say how the peer died, so nobody waits for it.
     let (_, exit) = watch::channel(None);
     let link = Link::drive(actor.clone(), peer, Owner::Neither, pipe, Role::Initiator, exit);
-    Ok(Portal::leased(actor, Lease::new(link)))
+    Portal::leased(actor, Lease::new(link))
 }
 
 async fn preamble(pipe: &mut Pipe) -> io::Result<Preamble> {

@@ -31,7 +31,7 @@ mod waiters;
 pub use actor::{Actor, End, Identity, Outbox};
 pub use context::{Call, CallOptions, Context};
 pub use guest::{FunctionId, Guest, Idle};
-pub use join::join;
+pub use join::{join, joined};
 pub use nursery::{Nursery, OneShot};
 pub use port::broker_gone;
 pub use portal::Portal;

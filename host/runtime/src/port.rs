@@ -5,16 +5,20 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use greenroom_abi::kind::LimitExceeded;
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::{Attachment, MAX_PACKET_BYTES, Packet};
-use greenroom_wire::control::{self, RequestId, SpawnSpec, ToBroker};
-use tokio::sync::{mpsc, oneshot};
+use greenroom_wire::control::{self, ActorEntry, RequestId, SpawnSpec, ToBroker};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::link::ExitNotice;
 use crate::portal::Portal;
+
+/// How many lists may be under way at once: each may be long, and the broker holds it until it is
+/// read.
+const LISTS: usize = 4;
 
 /// What the broker gives for a spawn: who the child is, the pipe to it, word of its exit.
 pub(crate) type Spawned = Result<(ActorId, Attachment, ExitNotice), Box<RemoteError>>;
@@ -24,6 +28,9 @@ pub(crate) type Ended = Result<(), Box<RemoteError>>;
 
 /// What the broker gives for a name: the portal to the actor that has it, if there is one.
 pub(crate) type Found = Result<Option<Portal>, Box<RemoteError>>;
+
+/// What the broker gives for a question who there is.
+pub(crate) type Listed = Result<Vec<ActorEntry>, Box<RemoteError>>;
 
 /// What the broker gives for an invitation: the pipe of the program that is invited, if the
 /// actor it may call is there.
@@ -35,7 +42,16 @@ enum Pending {
     Spawn(oneshot::Sender<Spawned>),
     Cancel(oneshot::Sender<Ended>),
     Find(oneshot::Sender<Found>),
+    List(List, oneshot::Sender<Listed>),
     Invite(oneshot::Sender<Invited>),
+}
+
+/// A list that is not complete yet.
+#[derive(Debug)]
+struct List {
+    entries: Vec<ActorEntry>,
+    /// Kept until the last part is here, also when nobody waits for it any more.
+    _turn: OwnedSemaphorePermit,
 }
 
 /// The way to the broker.
@@ -53,6 +69,7 @@ pub(crate) struct Port {
     outgoing: mpsc::UnboundedSender<Packet>,
     line: Mutex<Line>,
     next: AtomicU64,
+    lists: Arc<Semaphore>,
 }
 
 impl Port {
@@ -60,7 +77,7 @@ impl Port {
     pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Packet>) {
         let (outgoing, packets) = mpsc::unbounded_channel();
         let line = Mutex::new(Line::Open(HashMap::new()));
-        (Self { outgoing, line, next: AtomicU64::new(1) }, packets)
+        (Self { outgoing, line, next: AtomicU64::new(1), lists: Arc::new(Semaphore::new(LISTS)) }, packets)
     }
 
     /// Says something that has no answer. After the broker's death nobody hears it.
@@ -95,13 +112,30 @@ impl Port {
         self.ask(Pending::Cancel, |request| ToBroker::CancelActor { request, actor }).await
     }
 
-    /// Looks for an actor of the tree.
+    /// Looks for an actor, and waits for one if asked to. Dropping the future abandons the question.
     ///
     /// # Errors
     /// When the broker cannot make a pipe, or is gone.
-    pub(crate) async fn find_actor(&self, name: &str) -> Found {
-        let name = name.to_owned();
-        self.ask(Pending::Find, |request| ToBroker::Find { request, name }).await
+    pub(crate) async fn find_actor(&self, name: &str, wait: bool) -> Found {
+        let (sender, answer) = oneshot::channel();
+        let request = self.register(Pending::Find(sender));
+        let question = Question { port: self, request };
+        self.post(&ToBroker::Find { request, name: name.to_owned(), wait }).map_err(Box::new)?;
+        let found = answer.await.unwrap_or_else(|_| Err(Box::new(self.silence())));
+        drop(question);
+        found
+    }
+
+    /// Asks who there is.
+    ///
+    /// # Errors
+    /// When the broker cannot tell, or is gone.
+    pub(crate) async fn list_actors(&self, name: Option<&str>) -> Listed {
+        let name = name.map(str::to_owned);
+        // The semaphore is never closed.
+        let turn = self.lists.clone().acquire_owned().await.map_err(|_| Box::new(self.silence()))?;
+        let list = List { entries: Vec::new(), _turn: turn };
+        self.ask(|sender| Pending::List(list, sender), |request| ToBroker::List { request, name }).await
     }
 
     /// Has an actor let a program outside the tree call it.
@@ -136,6 +170,21 @@ impl Port {
     pub(crate) fn found(&self, request: RequestId, result: Found) {
         if let Some(Pending::Find(sender)) = self.take(request) {
             let _ = sender.send(result);
+        }
+    }
+
+    /// Hands the answer to a question who there is to whoever asked, once it is complete.
+    pub(crate) fn listed(&self, request: RequestId, part: Listed, more: bool) {
+        let Some(Pending::List(mut list, sender)) = self.take(request) else { return };
+        match part {
+            Ok(part) => {
+                list.entries.extend(part);
+                match more {
+                    true => self.keep(request, Pending::List(list, sender)),
+                    false => _ = sender.send(Ok(list.entries)),
+                }
+            }
+            Err(error) => _ = sender.send(Err(error)),
         }
     }
 
@@ -190,10 +239,14 @@ impl Port {
 
     fn register(&self, pending: Pending) -> RequestId {
         let request = self.next.fetch_add(1, Ordering::Relaxed);
+        self.keep(request, pending);
+        request
+    }
+
+    fn keep(&self, request: RequestId, pending: Pending) {
         if let Line::Open(all) = &mut *self.lock() {
             all.insert(request, pending);
         }
-        request
     }
 
     fn take(&self, request: RequestId) -> Option<Pending> {
@@ -205,6 +258,20 @@ impl Port {
 
     fn lock(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A search under way. Dropped before its answer, it is abandoned.
+struct Question<'a> {
+    port: &'a Port,
+    request: RequestId,
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        if self.port.take(self.request).is_some() {
+            self.port.tell(&ToBroker::AbandonFind { request: self.request });
+        }
     }
 }
 

@@ -12,12 +12,14 @@ use futures_util::future::join_all;
 use greenroom_abi::kind::{ContextCancelled, NurseryError};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_wire::Outcome;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::actor::Actor;
 use crate::cancel::Cancellation;
 use crate::dialog::Dialog;
 use crate::nursery::Nursery;
+use crate::portal::Portal;
 use crate::stream::{MsgStream, StreamOptions};
 use crate::supervision::Supervision;
 
@@ -39,6 +41,8 @@ struct Inner {
 /// What ends with the task.
 #[derive(Debug, Default)]
 struct Owned {
+    /// Dropped with the rest, which tells those who wait for the task's end.
+    over: watch::Sender<()>,
     nurseries: Vec<Nursery>,
     /// The contexts it opened. Whoever holds one decides how long it lives beside the task.
     contexts: Vec<Weak<Dialog>>,
@@ -182,6 +186,41 @@ impl Task {
         }
     }
 
+    /// As [`Actor::wait_for_actor`], and no longer than the task runs.
+    ///
+    /// # Errors
+    /// As there; `DeadlineExceeded` past the task's deadline.
+    pub async fn wait_for_actor(
+        &self,
+        name: &str,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Portal>, Box<RemoteError>> {
+        let late = async {
+            match self.0.deadline {
+                Some(Deadline { given, until }) => {
+                    tokio::time::sleep_until(until).await;
+                    Box::new(self.0.dialog.too_late(given))
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            found = self.actor().wait_for_actor(name, timeout) => found,
+            error = late => Err(error),
+            () = self.over() => Ok(None),
+        }
+    }
+
+    /// Waits until the task has an outcome.
+    async fn over(&self) {
+        let over = self.owned().as_ref().map(|owned| owned.over.subscribe());
+        if let Some(mut over) = over {
+            // Nothing is ever sent: what comes is the end.
+            let _ = over.changed().await;
+        }
+    }
+
     fn owned(&self) -> MutexGuard<'_, Option<Owned>> {
         self.0.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -189,7 +228,8 @@ impl Task {
     /// Ends the task's contexts and nurseries and gives what it comes to: its own outcome, joined
     /// with the failures of children that nobody was told of.
     pub(crate) async fn conclude(&self, outcome: Outcome) -> Outcome {
-        let Owned { nurseries, contexts } = self.owned().take().unwrap_or_default();
+        let Owned { over, nurseries, contexts } = self.owned().take().unwrap_or_default();
+        drop(over);
         let contexts: Vec<_> = contexts.iter().filter_map(Weak::upgrade).collect();
         contexts.iter().for_each(Dialog::cancel);
         let ended = join_all(contexts.iter().map(|dialog| dialog.outcome()));

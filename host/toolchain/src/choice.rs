@@ -5,6 +5,7 @@
 //! the one taken, is accounted for by a [`Refusal`].
 
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::missing::{Home, Missing, Refusal};
 use crate::places::Places;
@@ -32,6 +33,12 @@ impl Toolchain {
     /// Why the better ways were not taken.
     pub fn refusals(&self) -> &[Refusal] {
         &self.refusals
+    }
+
+    /// The folders of `wasm-component-ld`, which makes a component of what any compiler has made,
+    /// and of the `wasm-ld` that it starts.
+    pub fn linkers(&self) -> &[PathBuf] {
+        &self.recipe().linkers
     }
 
     pub(crate) fn recipe(&self) -> &Recipe {

@@ -44,13 +44,33 @@ pub enum ToBroker {
         /// Whom to end, by uuid.
         actor: String,
     },
-    /// Look for an actor of the tree. Answered by [`ToActor::Found`].
+    /// Look for an actor: of the tree, and, with the right [`Rights::discover`], of the machine.
+    /// Answered by [`ToActor::Found`].
     Find {
         /// Echoed in the answer.
         request: RequestId,
         /// The name it was started under.
         name: String,
+        /// Whether to wait for one if there is none.
+        wait: bool,
     },
+    /// Forget a [`ToBroker::Find`]. If its answer is not under way yet, none comes.
+    AbandonFind {
+        /// The request to forget.
+        request: RequestId,
+    },
+    /// Tell who there is: in the tree, and, with the right [`Rights::discover`], on the machine.
+    /// Answered by one or more [`ToActor::Listed`].
+    List {
+        /// Echoed in the answers.
+        request: RequestId,
+        /// Only those of this name.
+        name: Option<String>,
+    },
+    /// The pipe of a [`ToActor::Introduced`], [`ToActor::Found`] or [`ToActor::FoundBeyond`] has
+    /// been taken. An actor that
+    /// leaves too many lying is introduced to nobody until it has.
+    Taken,
     /// Let a program outside the tree call an actor. Answered by [`ToActor::Invited`]. For the
     /// operator only: it alone has ways to other programs.
     Invite {
@@ -60,6 +80,11 @@ pub enum ToBroker {
         actor: String,
         /// What the program is to be called in the tree.
         name: String,
+    },
+    /// The answer to [`ToActor::Measure`].
+    Measured {
+        /// How many tasks run in the actor.
+        tasks: u32,
     },
     /// A line for the log.
     Log(LogLine),
@@ -101,6 +126,24 @@ pub enum ToActor {
         /// The actor of that name, if there is one, or why nobody can tell.
         result: Result<Option<ActorId>, Box<RemoteError>>,
     },
+    /// The answer to [`ToBroker::Find`] where the actor is of another tree: nobody will tell how it
+    /// ends. Attached: the pipe to it.
+    FoundBeyond {
+        /// Which request this answers.
+        request: RequestId,
+        /// The actor of that name.
+        actor: ActorId,
+    },
+    /// The answer to [`ToBroker::List`], or a part of it.
+    Listed {
+        /// Which request this answers.
+        request: RequestId,
+        /// The next entries: those of the own tree first, each in the order in which they could be
+        /// called; or why nobody can tell.
+        result: Result<Vec<ActorEntry>, Box<RemoteError>>,
+        /// Whether another part follows.
+        more: bool,
+    },
     /// The answer to [`ToBroker::Invite`]. Attached if there is one: the program's end of the
     /// pipe, with a [`Preamble`](crate::Preamble) waiting in it.
     Invited {
@@ -121,6 +164,8 @@ pub enum ToActor {
         /// How its process ended.
         exit: Exit,
     },
+    /// Say how busy you are. Answered by [`ToBroker::Measured`], and not asked again before that.
+    Measure,
     /// Cancel everything that runs, then exit: the first rung of the ladder.
     Cancel {
         /// Who asked.
@@ -131,7 +176,7 @@ pub enum ToActor {
 }
 
 /// What a child is to be.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SpawnSpec {
     /// Its name.
     pub name: String,
@@ -141,6 +186,57 @@ pub struct SpawnSpec {
     pub dirs: Vec<DirGrant>,
     /// Its environment variables.
     pub env: Vec<(String, String)>,
+    /// Whether the other programs of the user on this machine are to find it. Takes the right
+    /// [`Rights::publish`] of its parent.
+    pub publish: bool,
+    /// Whether it is to be the only one of its name, wherever it is found.
+    pub unique: bool,
+    /// What it may do beyond its tree, out of what its parent may.
+    pub rights: Rights,
+}
+
+/// What an actor may do beyond its own tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rights {
+    /// Find, and be told of, the published actors of other programs.
+    pub discover: bool,
+    /// Start actors that other programs find.
+    pub publish: bool,
+}
+
+impl Rights {
+    /// All there are: the operator's.
+    pub const ALL: Self = Self { discover: true, publish: true };
+
+    /// The rights that are wanted, if these hold them.
+    ///
+    /// # Errors
+    /// The name of the first that is missing.
+    pub fn narrow(&self, wanted: Self) -> Result<Self, String> {
+        let rights =
+            [("discover", self.discover, wanted.discover), ("publish", self.publish, wanted.publish)];
+        match rights.into_iter().find(|(_, held, wanted)| *wanted && !held) {
+            Some((missing, ..)) => Err(missing.to_owned()),
+            None => Ok(wanted),
+        }
+    }
+}
+
+/// One actor that can be called, as it is told of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorEntry {
+    /// Who it is.
+    pub id: ActorId,
+    /// The name of its tree.
+    pub tree: String,
+    /// The names from the root of the tree down to it.
+    pub path: Vec<String>,
+    /// Its process.
+    pub pid: u32,
+    /// Since when it can be called, in milliseconds since 1970.
+    pub started: u64,
+    /// Whether other programs find it.
+    pub published: bool,
 }
 
 /// A directory of a parent, passed on.
@@ -152,6 +248,25 @@ pub struct DirGrant {
     pub target: String,
     /// Whether the child may write.
     pub writable: bool,
+}
+
+impl DirGrant {
+    /// A directory that the child may read, under the path by which the parent sees it.
+    pub fn read_only(path: impl Into<String>) -> Self {
+        let path = path.into();
+        Self { source: path.clone(), target: path, writable: false }
+    }
+
+    /// A directory that the child may write too, which takes a parent that may.
+    pub fn writable(path: impl Into<String>) -> Self {
+        Self { writable: true, ..Self::read_only(path) }
+    }
+
+    /// The same directory, seen by the child under another path.
+    #[must_use]
+    pub fn seen_as(self, target: impl Into<String>) -> Self {
+        Self { target: target.into(), ..self }
+    }
 }
 
 /// All that a new actor must know.
@@ -173,6 +288,8 @@ pub struct Init {
     pub dirs: Vec<(String, bool)>,
     /// Environment variables.
     pub env: Vec<(String, String)>,
+    /// What it may do beyond its tree.
+    pub rights: Rights,
     /// The bounds it lives in.
     pub limits: Limits,
     /// What its own host writes to the log, in `tracing`'s filter syntax; nothing if none.
@@ -190,6 +307,22 @@ pub struct EnabledModule {
     pub interface: Option<String>,
     /// Only these functions; otherwise all.
     pub functions: Option<Vec<String>>,
+    /// How long its instances live; none if each function is to have what suits it: portal
+    /// functions a resident instance, plain functions a fresh one for each task.
+    pub isolation: Option<Isolation>,
+    /// The names of the error types that its plain functions return, each with the numbers of those
+    /// functions among the component's exports. Compiled code has none.
+    pub errors: Vec<(String, Vec<usize>)>,
+}
+
+/// How long an instance of a module lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// As long as its actor: all tasks share it.
+    Actor,
+    /// As long as one task: each gets a fresh one.
+    Task,
 }
 
 /// The bounds of an actor and of every wait in it. A child's are at most its parent's.
@@ -203,6 +336,9 @@ pub struct Limits {
     pub tree: usize,
     /// Tasks running at once in the actor.
     pub tasks: usize,
+    /// Questions of the actor for others that are open at once, and pipes to others that it has
+    /// been sent and not taken: each holds descriptors of the broker's.
+    pub finds: usize,
     /// From the order to start a child until it is ready.
     pub spawn: Duration,
     /// From a call's start until its acknowledgement.
@@ -227,6 +363,7 @@ impl Default for Limits {
             depth: 8,
             tree: 512,
             tasks: 4096,
+            finds: 64,
             spawn: Duration::from_secs(10),
             start: Duration::from_secs(10),
             grace: Duration::from_millis(300),
@@ -280,4 +417,28 @@ pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, EncodeError> {
 /// [`DecodeError`] when the bytes are not one: the peer misbehaves.
 pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, DecodeError> {
     payload::decode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_only_shrink_and_the_missing_one_is_named() {
+        let discover = Rights { discover: true, publish: false };
+        let publish = Rights { discover: false, publish: true };
+        let none = Rights::default();
+        for (held, wanted, narrowed) in [
+            (Rights::ALL, Rights::ALL, Ok(Rights::ALL)),
+            (Rights::ALL, none, Ok(none)),
+            (discover, discover, Ok(discover)),
+            (discover, publish, Err("publish")),
+            (publish, discover, Err("discover")),
+            (publish, Rights::ALL, Err("discover")),
+            (none, Rights::ALL, Err("discover")),
+            (none, none, Ok(none)),
+        ] {
+            assert_eq!(held.narrow(wanted), narrowed.map_err(str::to_owned), "{held:?} {wanted:?}");
+        }
+    }
 }

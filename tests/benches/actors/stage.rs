@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 use greenroom::{
-    Cache, Catalogue, Engine, Host, Limits, Portal, RemoteError, Report, Setup, SpawnSpec, payload,
+    Cache, Catalogue, Engine, Host, Limits, ModuleOptions, Portal, RemoteError, Report, Setup, SpawnSpec,
+    payload,
 };
 use greenroom_tests::{guest, program};
 use serde::Serialize;
@@ -28,12 +29,13 @@ impl Stage {
     pub(crate) fn open() -> Result<Self> {
         let engine = Engine::new()?;
         let mut catalogue = Catalogue::default();
-        catalogue.add(&Cache::open_default()?, &engine, GUEST, &guest(GUEST))?;
+        catalogue.add(&Cache::open_default()?, &engine, GUEST, &guest(GUEST), ModuleOptions::default())?;
         let (host, mut reports) = Host::start(Setup {
             tree: GUEST.to_owned(),
             catalogue,
             limits: Limits::default(),
             grants: Vec::new(),
+            registry: None,
             log: None,
             program: program(),
         })?;
@@ -55,7 +57,7 @@ impl Stage {
     /// Starts an actor.
     pub(crate) async fn start(&self, name: &str) -> Result<Portal> {
         let modules = vec![GUEST.to_owned()];
-        let spec = SpawnSpec { name: name.to_owned(), modules, dirs: Vec::new(), env: Vec::new() };
+        let spec = SpawnSpec { name: name.to_owned(), modules, ..SpawnSpec::default() };
         self.host.nursery().start(spec, None).await.map_err(failed)
     }
 

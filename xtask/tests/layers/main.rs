@@ -66,7 +66,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ),
     ("wasmtime", &["greenroom-engine"]),
     ("wasmtime-wasi", &["greenroom-engine"]),
-    ("wit-bindgen", &["greenroom-guest"]),
+    ("wit-bindgen", &["greenroom-guest", "leaf", "plain"]),
 ];
 
 /// Words that the code in a folder must never name, its tests apart.
@@ -120,7 +120,7 @@ const WORDS: &[(&str, &[&str])] = &[
 /// The files that may hold `unsafe`, and why.
 const UNSAFE: &[(&str, &str)] = &[
     ("guest-sdk/macro/src/expand.rs", "the section that holds the signatures"),
-    ("host/broker/src/broker.rs", "registers a pidfd with the reactor"),
+    ("host/broker/src/watch.rs", "registers a pidfd with the reactor"),
     ("host/engine/src/cache.rs", "loads code that the same engine compiled"),
     ("host/transport/src/channel.rs", "registers a socket with the reactor"),
     ("modules/failing/src/lib.rs", "shows a trap"),

@@ -46,6 +46,8 @@ pub(crate) struct Host {
 pub(crate) struct Running {
     pub(crate) task: Task,
     pub(crate) reply: oneshot::Sender<Outcome>,
+    /// What it comes to if the guest exits with status 0, where that is no failure.
+    pub(crate) exit: Option<Outcome>,
 }
 
 impl WasiView for Host {

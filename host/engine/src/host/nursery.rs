@@ -13,7 +13,7 @@ use greenroom_wire::control::{DirGrant, SpawnSpec};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, ComponentType, Lift, Linker, Lower, Resource, ResourceType};
 
-use super::types::{Payload, RemoteErrorRecord};
+use super::types::{Payload, RemoteErrorRecord, RightsFlags};
 use super::{Host, current_task, record};
 
 #[derive(Clone, Debug, ComponentType, Lift, Lower)]
@@ -29,6 +29,9 @@ struct DirGrantRecord {
 struct SpawnOptions {
     dirs: Vec<DirGrantRecord>,
     env: Vec<(String, String)>,
+    publish: bool,
+    unique: bool,
+    rights: RightsFlags,
     restart: Option<RestartEnum>,
 }
 
@@ -117,6 +120,9 @@ impl SpawnOptions {
                 .map(|DirGrantRecord { source, target, writable }| DirGrant { source, target, writable })
                 .collect(),
             env: self.env,
+            publish: self.publish,
+            unique: self.unique,
+            rights: self.rights.into(),
         }
     }
 }

@@ -11,7 +11,7 @@ use greenroom_wire::control::{LogLevel, LogLine};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, Lower};
 
-use super::types::ActorIdRecord;
+use super::types::{ActorIdRecord, RightsFlags};
 use super::{Host, current_task};
 use crate::trap::PanicNote;
 
@@ -23,12 +23,19 @@ struct ActorInfo {
     pid: u32,
     #[component(name = "is-root")]
     is_root: bool,
+    rights: RightsFlags,
 }
 
 impl ActorInfo {
     fn of(actor: &Actor) -> Self {
         let identity = actor.identity().clone();
-        Self { id: identity.id.into(), path: identity.path, pid: identity.pid, is_root: identity.is_root }
+        Self {
+            id: identity.id.into(),
+            path: identity.path,
+            pid: identity.pid,
+            is_root: identity.is_root,
+            rights: identity.rights.into(),
+        }
     }
 }
 

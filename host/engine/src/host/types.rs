@@ -4,6 +4,7 @@
 //! values mean. Invariant: no field is lost either way.
 
 use greenroom_abi::{ActorId, RemoteError};
+use greenroom_wire::control::Rights;
 use wasmtime::component::{ComponentType, Lift, Linker, Lower};
 
 use super::Host;
@@ -27,6 +28,29 @@ impl From<ActorId> for ActorIdRecord {
 impl From<ActorIdRecord> for ActorId {
     fn from(ActorIdRecord { name, uuid }: ActorIdRecord) -> Self {
         Self { name, uuid }
+    }
+}
+
+wasmtime::component::flags! {
+    RightsFlags {
+        #[component(name = "discover")]
+        const DISCOVER;
+        #[component(name = "publish")]
+        const PUBLISH;
+    }
+}
+
+impl From<RightsFlags> for Rights {
+    fn from(flags: RightsFlags) -> Self {
+        let holds = |flag| flags & flag == flag;
+        Self { discover: holds(RightsFlags::DISCOVER), publish: holds(RightsFlags::PUBLISH) }
+    }
+}
+
+impl From<Rights> for RightsFlags {
+    fn from(Rights { discover, publish }: Rights) -> Self {
+        let if_held = |held, flag| if held { flag } else { Self::default() };
+        if_held(discover, Self::DISCOVER) | if_held(publish, Self::PUBLISH)
     }
 }
 

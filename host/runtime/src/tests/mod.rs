@@ -19,6 +19,7 @@ mod owners;
 mod races;
 mod schedules;
 mod scopes;
+mod searches;
 mod starts;
 mod streams;
 mod supervision;

@@ -10,6 +10,7 @@ mod memory;
 mod panics;
 mod residency;
 mod scene;
+mod searches;
 mod stuck;
 mod traps;
 mod trees;
@@ -205,19 +206,21 @@ pub mod stage {
     use crate::dialogs::{self, Note, Part, Step};
     use crate::residency;
     use crate::scene::{self, Again, End, Rules, Shot, Whoami};
+    use crate::searches;
     use greenroom_guest::kind::Exit;
     use greenroom_guest::prelude::*;
     use std::time::Duration;
 
     /// Starts a child and keeps it until its end, or this task's. `dirs` are folders of this
-    /// actor's own, each with whether the child may write.
+    /// actor's own, each with whether the child may write; `beyond` is what it is to other programs.
     pub async fn keep(
         name: String,
         modules: Vec<String>,
         dirs: Option<Vec<(String, bool)>>,
         env: Option<Vec<(String, String)>>,
+        beyond: Option<Vec<String>>,
     ) -> Result<(), Fault> {
-        let mut options = SpawnOptions::new();
+        let mut options = searches::options(&beyond.unwrap_or_default())?;
         for (path, writable) in dirs.unwrap_or_default() {
             options =
                 options.dir(if writable { DirGrant::writable(path) } else { DirGrant::read_only(path) });
@@ -366,6 +369,59 @@ pub mod stage {
     /// An environment variable, if it is set.
     pub fn variable(name: String) -> Option<String> {
         std::env::var(name).ok()
+    }
+}
+
+/// Looking for other actors. See `searches.rs`.
+#[module]
+pub mod seek {
+    use crate::searches::{self, Flood, Told};
+    use greenroom_guest::prelude::*;
+
+    /// Finds an actor.
+    pub async fn find(name: String) -> Result<Option<ActorId>, Fault> {
+        Ok(find_actor(name).await?.map(|portal| portal.actor()))
+    }
+
+    /// Waits for an actor, no longer than so many milliseconds if they are given.
+    pub async fn wait(name: String, ms: Option<u64>) -> Result<Option<ActorId>, Fault> {
+        searches::wait(name, ms).await
+    }
+
+    /// Tells of whom it would find.
+    pub async fn query(name: String) -> Result<Option<Told>, Fault> {
+        Ok(query_actor(name).await?.map(Told::from))
+    }
+
+    /// Tells of all there are.
+    pub async fn list() -> Result<Vec<Told>, Fault> {
+        Ok(list_actors().await?.into_iter().map(Told::from).collect())
+    }
+
+    /// Finds an actor and calls `function`, as `module:function`, in it; gives the result's encoding.
+    pub async fn call(name: String, function: String, kwargs: ByteBuf) -> Result<ByteBuf, Fault> {
+        searches::call(name, function, kwargs).await
+    }
+
+    /// Finds an actor, and tries to end it.
+    pub async fn cancel(name: String) -> Result<(), Fault> {
+        searches::cancel(name).await
+    }
+
+    /// Finds an actor, and waits until it is gone.
+    pub async fn closed(name: String) -> Result<greenroom_guest::kind::Exit, Fault> {
+        searches::closed(name).await
+    }
+
+    /// Looks so many times for an actor at once, and keeps what it finds for so long.
+    pub async fn flood(name: String, times: u32, keep_ms: u64) -> Flood {
+        searches::flood(&name, times, keep_ms).await
+    }
+
+    /// Whether this actor may find those of other programs, and whether it may publish.
+    pub fn rights() -> (bool, bool) {
+        let rights = current_actor().rights;
+        (rights.discover, rights.publish)
     }
 }
 

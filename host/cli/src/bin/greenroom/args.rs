@@ -1,12 +1,30 @@
 //! The command line's shape.
 //!
-//! Owns: names, help and parsing of every option. Must not know: what they do. Invariant: what
-//! does not parse ends here, with status 2.
+//! Owns: the commands there are, and the options that several of them share. Must not know: what
+//! they do. Invariant: what does not parse ends here, with status 2.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
+use greenroom::Isolation;
+
+use crate::build::BuildArgs;
+use crate::call::CallArgs;
+use crate::cancel::CancelArgs;
+use crate::check::CheckArgs;
+use crate::completion::CompletionArgs;
+use crate::dev::DevArgs;
+use crate::doctor::DoctorArgs;
+use crate::find::{FindArgs, WaitArgs};
+use crate::grants::{DirArg, Right, isolation};
+use crate::inspect::InspectArgs;
+use crate::logs::LogsArgs;
+use crate::new::NewArgs;
+use crate::ps::{PsArgs, TreeArgs};
+use crate::run::RunArgs;
+use crate::serve::ServeArgs;
+use crate::stream::StreamArgs;
+use crate::top::TopArgs;
 
 /// Run WebAssembly components as supervised, sandboxed actor processes
 #[derive(Debug, Parser)]
@@ -18,38 +36,44 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Run(RunArgs),
+    New(NewArgs),
     Build(BuildArgs),
+    Dev(DevArgs),
+    Run(RunArgs),
+    Serve(ServeArgs),
+    Call(CallArgs),
+    Stream(StreamArgs),
+    Ps(PsArgs),
+    Tree(TreeArgs),
+    Top(TopArgs),
+    Logs(LogsArgs),
+    Find(FindArgs),
+    Wait(WaitArgs),
+    Cancel(CancelArgs),
     Inspect(InspectArgs),
+    Check(CheckArgs),
+    Doctor(DoctorArgs),
+    Completion(CompletionArgs),
     /// Serve as an actor process: for the broker's own use
     #[command(hide = true)]
     Actor,
 }
 
-/// Run an application: start its root actor, call `main`, print the result, end the tree
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  greenroom run squares.wasm 'vals=[1,2,3]' leaves=2
-  greenroom run wordcount.wasm folder=/docs --dir docs::/docs:ro
-
-Exit status:
-  0 main returned a value     1 main failed       2 bad usage or input
-  124 --timeout passed        125 the host failed
-  130 SIGINT, 143 SIGTERM: after everything ended gracefully; a second one kills at once")]
-pub(crate) struct RunArgs {
-    /// The application: a component with a `main`
-    #[arg(value_name = "MODULE")]
-    pub(crate) module: PathBuf,
-
-    /// Keyword arguments of `main`: values are JSON, or plain text where that is no JSON or the
-    /// parameter is a String
-    #[arg(value_name = "KEY=VALUE", value_parser = pair)]
-    pub(crate) kwargs: Vec<(String, String)>,
+/// What an application is, beyond its first component: for `run` and `serve`. What is given here
+/// counts for more than what a manifest says.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct AppFlags {
+    /// The manifest; without it, and without a component, the nearest greenroom.toml upward from here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
 
     /// Another component whose modules actors may be started with
     #[arg(long = "module", value_name = "NAME=FILE", value_parser = pair)]
     pub(crate) modules: Vec<(String, String)>,
+
+    /// How long an instance lives: as long as its actor, or as long as one task
+    #[arg(long, value_name = "[NAME=]actor|task", value_parser = isolation)]
+    pub(crate) isolation: Vec<(Option<String>, Isolation)>,
 
     /// Show a folder to the root actor; without GUEST it appears as /<its last name>
     #[arg(long = "dir", value_name = "HOST[::GUEST][:ro]", value_parser = dir)]
@@ -59,38 +83,35 @@ pub(crate) struct RunArgs {
     #[arg(long = "env", value_name = "KEY[=VALUE]")]
     pub(crate) env: Vec<String>,
 
-    /// Cancel everything after this long, such as 30s or 5m
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub(crate) timeout: Option<Duration>,
+    /// What the application may do beyond its own tree: find other programs' actors, or let them
+    /// find its own
+    #[arg(long, value_name = "RIGHT", value_enum, value_delimiter = ',')]
+    pub(crate) allow: Vec<Right>,
 
-    /// The gravest-first level down to which log lines are shown
-    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Info)]
-    pub(crate) log: Level,
+    /// Set a bound, such as children=8 or spawn=5s
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) limits: Vec<(String, String)>,
+
+    /// The gravest-first level down to which log lines are shown [default: info]
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    pub(crate) log: Option<Level>,
 }
 
-/// Build the guest crate in a folder into a component
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-The component is written to target/guests/<package>.wasm of the crate's workspace, or to --out.
-Examples:
-  greenroom build
-  greenroom build modules/hello --out dist")]
-pub(crate) struct BuildArgs {
-    /// The crate's folder
-    #[arg(value_name = "DIR", default_value = ".")]
-    pub(crate) dir: PathBuf,
-
-    /// Where to put the component
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-}
-
-/// Show what a component exports, imports, and needs to be granted
-#[derive(Debug, clap::Args)]
-pub(crate) struct InspectArgs {
-    /// The component
-    #[arg(value_name = "MODULE")]
-    pub(crate) module: PathBuf,
+impl AppFlags {
+    /// The first of those that say how a component is run, if there is one.
+    pub(crate) fn for_components(&self) -> Option<&'static str> {
+        [
+            ("--manifest", self.manifest.is_some()),
+            ("--module", !self.modules.is_empty()),
+            ("--isolation", !self.isolation.is_empty()),
+            ("--dir", !self.dirs.is_empty()),
+            ("--env", !self.env.is_empty()),
+            ("--allow", !self.allow.is_empty()),
+            ("--limit", !self.limits.is_empty()),
+        ]
+        .into_iter()
+        .find_map(|(flag, given)| given.then_some(flag))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -103,15 +124,30 @@ pub(crate) enum Level {
     Trace,
 }
 
-/// A folder to grant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DirArg {
-    pub(crate) host: PathBuf,
-    pub(crate) guest: String,
-    pub(crate) writable: bool,
+impl Level {
+    /// How they are written in a manifest.
+    pub(crate) const WORDS: &[(&str, Self)] = &[
+        ("off", Self::Off),
+        ("error", Self::Error),
+        ("warn", Self::Warn),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+        ("trace", Self::Trace),
+    ];
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+/// How a command prints what it has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    // For people.
+    #[default]
+    Text,
+    // For programs.
+    Json,
+}
+
+/// Reads `KEY=VALUE`.
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("write it as KEY=VALUE".to_owned()),
@@ -119,27 +155,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 fn dir(text: &str) -> Result<DirArg, String> {
-    let (paths, writable) = match text.strip_suffix(":ro") {
-        Some(paths) => (paths, false),
-        None => (text.strip_suffix(":rw").unwrap_or(text), true),
-    };
-    let (host, guest) = match paths.split_once("::") {
-        Some((host, guest)) => (host, Some(guest.to_owned())),
-        None => (paths, None),
-    };
-    if host.is_empty() {
-        return Err("the host's folder is missing: write HOST[::GUEST][:ro]".to_owned());
-    }
-    let host = PathBuf::from(host);
-    let guest = match guest {
-        Some(guest) => guest,
-        None => {
-            let full = std::path::absolute(&host).map_err(|error| error.to_string())?;
-            let name = full.file_name().ok_or("a folder without a name needs ::GUEST")?;
-            format!("/{}", name.to_string_lossy())
-        }
-    };
-    Ok(DirArg { host, guest, writable })
+    DirArg::parse(text, Path::new(""))
 }
 
 #[cfg(test)]
@@ -149,15 +165,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         <Args as clap::CommandFactory>::command().debug_assert();
-    }
-
-    #[test]
-    fn reads_folders() {
-        let granted = |text: &str| dir(text).map(|d| (d.host.display().to_string(), d.guest, d.writable));
-        assert_eq!(granted("docs"), Ok(("docs".into(), "/docs".into(), true)));
-        assert_eq!(granted("a/b::/data:ro"), Ok(("a/b".into(), "/data".into(), false)));
-        assert_eq!(granted("a/b:ro"), Ok(("a/b".into(), "/b".into(), false)));
-        assert!(granted("/").is_err());
-        assert!(granted("::/data").is_err());
     }
 }

@@ -13,30 +13,69 @@ use greenroom::{GrantError, HostError, LoadError, RemoteError};
 #[derive(Debug)]
 pub(crate) struct CliError {
     status: u8,
-    message: String,
-    hint: Option<String>,
+    said: Said,
 }
+
+/// How it is told.
+#[derive(Debug)]
+enum Said {
+    /// In a line, with what to do about it.
+    Line { message: String, hint: Option<String> },
+    /// By a text that is laid out and safe to show.
+    Report(String),
+}
+
+/// The status of bad usage and bad input.
+const INPUT: u8 = 2;
 
 impl CliError {
     /// What the user gave cannot be used.
     pub(crate) fn input(message: impl Into<String>) -> Self {
-        Self { status: 2, message: message.into(), hint: None }
+        Self::ended(INPUT, message)
     }
 
     /// The work itself failed.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
-        Self { status: 1, message: message.into(), hint: None }
+        Self::ended(1, message)
     }
 
     /// The run was ended from outside.
     pub(crate) fn ended(status: u8, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), hint: None }
+        Self { status, said: Said::Line { message: message.into(), hint: None } }
+    }
+
+    /// A text that is laid out, and harmless to a terminal.
+    pub(crate) fn report_of(status: u8, text: String) -> Self {
+        Self { status, said: Said::Report(text) }
+    }
+
+    /// Message and hint, if what the user gave cannot be used.
+    pub(crate) fn as_input(&self) -> Option<(&str, Option<&str>)> {
+        match &self.said {
+            Said::Line { message, hint } if self.status == INPUT => Some((message, hint.as_deref())),
+            _ => None,
+        }
     }
 
     /// Adds what to do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        if let Said::Line { hint: said, .. } = &mut self.said {
+            *said = Some(hint.into());
+        }
         self
+    }
+
+    /// With another exit status.
+    pub(crate) fn status(mut self, status: u8) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// What it says, on its own.
+    pub(crate) fn message(&self) -> &str {
+        match &self.said {
+            Said::Line { message, .. } | Said::Report(message) => message,
+        }
     }
 
     /// Prints it and gives the exit status.
@@ -44,9 +83,16 @@ impl CliError {
         let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
         // Where even this cannot be written, the status still tells.
         let mut stderr = anstream::stderr();
-        let _ = writeln!(stderr, "{style}error{style:#}: {}", plain(&self.message));
-        if let Some(hint) = &self.hint {
-            let _ = writeln!(stderr, "  hint: {}", plain(hint));
+        match &self.said {
+            Said::Report(text) => {
+                let _ = writeln!(stderr, "{text}");
+            }
+            Said::Line { message, hint } => {
+                let _ = writeln!(stderr, "{style}error{style:#}: {}", plain(message));
+                if let Some(hint) = hint {
+                    let _ = writeln!(stderr, "  hint: {}", plain(hint));
+                }
+            }
         }
         ExitCode::from(self.status)
     }
@@ -59,7 +105,11 @@ impl From<LoadError> for CliError {
             LoadError::Cache { .. } => Some("set XDG_CACHE_HOME to a folder that you own"),
             _ => None,
         };
-        Self { hint: hint.map(str::to_owned), ..Self::input(error.to_string()) }
+        let input = Self::input(error.to_string());
+        match hint {
+            Some(hint) => input.hint(hint),
+            None => input,
+        }
     }
 }
 
@@ -71,7 +121,7 @@ impl From<GrantError> for CliError {
 
 impl From<HostError> for CliError {
     fn from(error: HostError) -> Self {
-        Self { status: 125, ..Self::failed(error.to_string()) }
+        Self::ended(125, error.to_string())
     }
 }
 

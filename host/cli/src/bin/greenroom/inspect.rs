@@ -5,25 +5,145 @@
 
 use std::fmt::Write as _;
 
-use greenroom::{Cache, ComponentInfo, Engine, Export};
+use greenroom::{Cache, ComponentInfo, Engine, Export, ExportKind, FunctionType, Signature};
+use serde::Serialize;
 
-use crate::args::InspectArgs;
+use crate::args::Format;
 use crate::error::CliError;
 use crate::values::write_line;
 
+/// Show what a component exports, imports, and needs to be granted
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A function is shown with its types: those of its own language if it was made with the SDK, those of
+WIT otherwise. One that cannot be called is shown with the reason.
+Examples:
+  greenroom inspect squares.wasm
+  greenroom inspect squares.wasm -o json | jq '.exports[].name'
+
+Exit status:
+  0 it is a component     2 it is none, or cannot be read")]
+pub(crate) struct InspectArgs {
+    /// The component
+    #[arg(value_name = "MODULE")]
+    pub(crate) module: std::path::PathBuf,
+
+    /// How to print it
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// What a group of imports needs to be of use.
+pub(crate) struct Grant {
+    /// How the names of the group begin.
+    pub(crate) prefix: &'static str,
+    /// What to give on the command line.
+    flag: &'static str,
+    /// What to write in a manifest; none if nothing is needed.
+    pub(crate) manifest: Option<&'static str>,
+}
+
 /// What each group of imports needs to be of use. The first match counts.
-const GRANTS: &[(&str, &str)] = &[
-    ("greenroom:portal/", "nothing: actors, nurseries, log"),
-    ("wasi:filesystem/", "--dir HOST[::GUEST][:ro]; without it no file is seen"),
-    ("wasi:sockets/", "network: cannot be granted; every attempt fails"),
-    ("wasi:cli/environment", "--env KEY[=VALUE]; without it the environment is empty"),
-    ("wasi:", "nothing"),
+const GRANTS: &[Grant] = &[
+    Grant { prefix: "greenroom:portal/", flag: "nothing: actors, nurseries, log", manifest: None },
+    Grant {
+        prefix: "wasi:filesystem/",
+        flag: "--dir HOST[::GUEST][:ro]; without it no file is seen",
+        manifest: Some("if it needs files, add to [grants]: dirs = [\"HOST::/GUEST:ro\"]"),
+    },
+    Grant {
+        prefix: "wasi:sockets/",
+        flag: "network: cannot be granted; every attempt fails",
+        manifest: Some("the network cannot be granted: every attempt fails"),
+    },
+    Grant {
+        prefix: "wasi:cli/environment",
+        flag: "--env KEY[=VALUE]; without it the environment is empty",
+        // Every component that Rust makes imports it.
+        manifest: None,
+    },
+    Grant { prefix: "wasi:", flag: "nothing", manifest: None },
 ];
+
+/// What an import needs, if a host offers it at all.
+pub(crate) fn grant(import: &str) -> Option<&'static Grant> {
+    GRANTS.iter().find(|grant| import.starts_with(grant.prefix))
+}
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<(), CliError> {
     let engine = Engine::new().map_err(|error| CliError::ended(125, format!("no engine: {error}")))?;
     let artifact = Cache::open_default()?.load(&engine, &args.module)?;
-    write_line(describe(&artifact.info).trim_end())
+    match args.output {
+        Format::Text => write_line(describe(&artifact.info).trim_end()),
+        Format::Json => {
+            let json = serde_json::to_string_pretty(&as_json(&artifact.info));
+            write_line(&json.map_err(|error| CliError::ended(125, format!("cannot write JSON: {error}")))?)
+        }
+    }
+}
+
+/// What a component is, for programs.
+#[derive(Serialize)]
+struct Described<'a> {
+    exports: Vec<DescribedExport<'a>>,
+    imports: Vec<DescribedImport<'a>>,
+    /// Why it cannot be run.
+    unlinkable: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct DescribedExport<'a> {
+    /// As callers name it, behind the module's name.
+    name: String,
+    interface: Option<&'a str>,
+    function: &'a str,
+    /// `portal`, `plain` or `uncallable`.
+    kind: &'static str,
+    /// Parameters and result on one line.
+    #[serde(rename = "type")]
+    ty: Option<String>,
+    /// What a module made with the SDK says of it.
+    signature: Option<&'a Signature>,
+    /// The types of a plain function.
+    plain: Option<&'a FunctionType>,
+    /// Why it cannot be called.
+    reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct DescribedImport<'a> {
+    name: &'a str,
+    /// What it needs to be granted; none if no host offers it.
+    grant: Option<&'static str>,
+}
+
+fn as_json(info: &ComponentInfo) -> Described<'_> {
+    let exports = info.exports.iter().map(|export| {
+        let signature = info.signature(export.interface.as_deref().unwrap_or(""), &export.function);
+        let (kind, plain, reason) = match &export.kind {
+            ExportKind::Portal => ("portal", None, None),
+            ExportKind::Plain(ty) => ("plain", Some(ty), None),
+            ExportKind::Uncallable { reason } => ("uncallable", None, Some(reason.as_str())),
+        };
+        let ty = plain.map(ToString::to_string).or_else(|| signature.map(portal_type));
+        let (interface, function) = (export.interface.as_deref(), export.function.as_str());
+        DescribedExport { name: name(export), interface, function, kind, ty, signature, plain, reason }
+    });
+    let imports = info.imports.iter();
+    Described {
+        exports: exports.collect(),
+        imports: imports
+            .map(|name| DescribedImport { name, grant: grant(name).map(|grant| grant.flag) })
+            .collect(),
+        unlinkable: info.unlinkable.as_deref(),
+    }
+}
+
+fn name(export: &Export) -> String {
+    match &export.interface {
+        None => export.function.clone(),
+        Some(interface) => format!("{interface}:{}", export.function),
+    }
 }
 
 fn describe(info: &ComponentInfo) -> String {
@@ -37,8 +157,8 @@ fn describe(info: &ComponentInfo) -> String {
     text.push_str("imports, and what they need to be granted\n");
     let width = info.imports.iter().map(String::len).max().unwrap_or(0);
     for import in &info.imports {
-        let grant = GRANTS.iter().find(|(prefix, _)| import.starts_with(prefix)).map(|(_, grant)| *grant);
-        let _ = writeln!(text, "  {import:width$}  {}", grant.unwrap_or("no host offers it"));
+        let grant = grant(import).map_or("no host offers it", |grant| grant.flag);
+        let _ = writeln!(text, "  {import:width$}  {grant}");
     }
     if info.imports.is_empty() {
         text.push_str("  nothing\n");
@@ -50,23 +170,16 @@ fn describe(info: &ComponentInfo) -> String {
 }
 
 fn describe_export(info: &ComponentInfo, export: &Export) -> String {
-    let module = export.interface.as_deref().unwrap_or("");
-    let name = match module {
-        "" => export.function.clone(),
-        module => format!("{module}:{}", export.function),
-    };
-    if !export.callable {
-        return format!("{name}  (not a portal function: cannot be called)");
+    let name = name(export);
+    match &export.kind {
+        ExportKind::Portal => {}
+        ExportKind::Plain(ty) => return format!("{name}{ty}"),
+        ExportKind::Uncallable { reason } => return format!("{name}  (cannot be called: {reason})"),
     }
-    match info.signature(module, &export.function) {
+    match info.signature(export.interface.as_deref().unwrap_or(""), &export.function) {
         None => name,
         Some(signature) => {
-            let params: Vec<String> =
-                signature.params.iter().map(|(name, ty)| format!("{name}: {}", compact(ty))).collect();
-            let mut line = format!("{name}({})", params.join(", "));
-            if !signature.result.is_empty() && signature.result != "()" {
-                let _ = write!(line, " -> {}", compact(&signature.result));
-            }
+            let mut line = format!("{name}{}", portal_type(signature));
             if let Some(context) = &signature.context {
                 let [first, sends, receives] =
                     [&context.first, &context.sends, &context.receives].map(|ty| compact(ty));
@@ -78,6 +191,17 @@ fn describe_export(info: &ComponentInfo, export: &Export) -> String {
             line
         }
     }
+}
+
+/// Parameters and result, as the SDK's author wrote them.
+fn portal_type(signature: &Signature) -> String {
+    let params: Vec<String> =
+        signature.params.iter().map(|(name, ty)| format!("{name}: {}", compact(ty))).collect();
+    let mut line = format!("({})", params.join(", "));
+    if !signature.result.is_empty() && signature.result != "()" {
+        let _ = write!(line, " -> {}", compact(&signature.result));
+    }
+    line
 }
 
 /// A type as a person writes it: the macro's token stream has a space between all tokens.

@@ -82,15 +82,20 @@ impl Screen {
 }
 
 fn describe(actor: &str, line: &LogLine) -> String {
-    let level = match line.level {
+    let level = word(line.level);
+    let task = line.task.as_deref().unwrap_or("-");
+    format!("{level} [{actor}] {task}: {}", line.message)
+}
+
+/// How a level stands before a line.
+pub(crate) fn word(level: LogLevel) -> &'static str {
+    match level {
         LogLevel::Error => "ERROR",
         LogLevel::Warn => " WARN",
         LogLevel::Info => " INFO",
         LogLevel::Debug => "DEBUG",
         LogLevel::Trace => "TRACE",
-    };
-    let task = line.task.as_deref().unwrap_or("-");
-    format!("{level} [{actor}] {task}: {}", line.message)
+    }
 }
 
 fn shown(level: LogLevel) -> Level {
@@ -104,6 +109,6 @@ fn shown(level: LogLevel) -> Level {
 }
 
 /// A character that cannot steer a terminal.
-fn harmless(c: char) -> char {
+pub(crate) fn harmless(c: char) -> char {
     if c.is_control() && c != '\t' { '\u{fffd}' } else { c }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use greenroom_abi::kind::{Exit, PermissionDenied, SpawnFailed};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::{Attachment, Channel, Packet, memory_channel};
-use greenroom_wire::control::{self, Limits, RequestId, SpawnSpec, ToActor, ToBroker};
+use greenroom_wire::control::{self, ActorEntry, Limits, RequestId, SpawnSpec, ToActor, ToBroker};
 use tokio::sync::{mpsc, oneshot};
 
 use super::cable::Cable;
@@ -49,6 +49,14 @@ struct State {
     records: BTreeMap<String, Record>,
     /// Those that can be called, in the order in which they could.
     ready: Vec<String>,
+    /// Those who wait for somebody of a name.
+    searches: Vec<Search>,
+}
+
+struct Search {
+    asker: String,
+    request: RequestId,
+    name: String,
 }
 
 struct Record {
@@ -214,9 +222,26 @@ impl Broker {
                 }
             }
             ToBroker::CancelActor { request, actor } => self.cancel(from, request, &actor),
-            ToBroker::Find { request, name } => self.find(from, request, &name),
+            ToBroker::Find { request, name, wait } => {
+                let search = Search { asker: from.to_owned(), request, name };
+                if let Some(search) = self.find(search) {
+                    match wait {
+                        true => self.state().searches.push(search),
+                        false => self.tell(from, &ToActor::Found { request, result: Ok(None) }, Vec::new()),
+                    }
+                }
+            }
+            ToBroker::AbandonFind { request } => {
+                self.0.journal.note("abandoned a search");
+                self.state().searches.retain(|search| search.asker != from || search.request != request);
+            }
+            ToBroker::List { request, name } => self.list(from, request, name.as_deref()),
+            ToBroker::Taken => self.0.journal.note("taken"),
             ToBroker::Invite { .. } => panic!("no program is outside this one"),
-            ToBroker::LoadFailed { .. } | ToBroker::Log(_) | ToBroker::Progress { .. } => {}
+            ToBroker::LoadFailed { .. }
+            | ToBroker::Measured { .. }
+            | ToBroker::Log(_)
+            | ToBroker::Progress { .. } => {}
         }
     }
 
@@ -235,7 +260,8 @@ impl Broker {
         let uuid = format!("{:06}", self.state().started);
         let id = ActorId { name: spec.name.clone(), uuid: uuid.clone() };
         let parent_id = self.state().records.get(parent).ok_or("its parent is gone")?.id.clone();
-        let identity = Identity { id: id.clone(), path: Vec::new(), pid: 1, is_root: false };
+        let identity =
+            Identity { id: id.clone(), path: Vec::new(), pid: 1, is_root: false, rights: spec.rights };
         let (actor, outbox) = Actor::new(identity, self.0.limits.clone(), Box::new(guest));
         let (cable, near, far) = Cable::lay();
         let (channel, packets) = self.attend(&uuid);
@@ -285,6 +311,9 @@ impl Broker {
             self.0.journal.note(format!("started {}", id.name));
             self.state().ready.push(uuid.to_owned());
             self.tell(&parent, &ToActor::Spawned { request, result: Ok(id) }, vec![pipe]);
+            let searches = std::mem::take(&mut self.state().searches);
+            let left: Vec<_> = searches.into_iter().filter_map(|search| self.find(search)).collect();
+            self.state().searches.extend(left);
         }
     }
 
@@ -294,19 +323,20 @@ impl Broker {
         self.tell(parent, &ToActor::Spawned { request, result }, Vec::new());
     }
 
-    /// Gives two actors a pipe to each other, and tells each who the other is.
-    fn find(&self, asker: &str, request: RequestId, name: &str) {
+    /// Gives two actors a pipe to each other, and tells each who the other is; gives the question
+    /// back if there is nobody.
+    fn find(&self, search: Search) -> Option<Search> {
+        let Search { asker, request, name } = &search;
         let mut state = self.state();
         let ready = state.ready.iter().filter(|uuid| *uuid != asker);
         let found = ready
             .filter_map(|uuid| state.records.get(uuid))
-            .find(|record| record.id.name == name && !record.cancelled && !record.gone);
+            .find(|record| record.id.name == *name && !record.cancelled && !record.gone);
         let Some(found) = found.map(|record| record.id.clone()) else {
-            drop(state);
-            return self.tell(asker, &ToActor::Found { request, result: Ok(None) }, Vec::new());
+            return Some(search);
         };
         let (cable, near, far) = Cable::lay();
-        let Some(finder) = state.records.get_mut(asker) else { return };
+        let finder = state.records.get_mut(asker)?;
         let actor = finder.id.clone();
         finder.others.push((found.uuid.clone(), cable.clone()));
         if let Some(record) = state.records.get_mut(&found.uuid) {
@@ -315,7 +345,34 @@ impl Broker {
         drop(state);
         self.0.journal.note(format!("introduced {actor} to {found}"));
         self.tell(&found.uuid, &ToActor::Introduced { actor }, vec![far]);
-        self.tell(asker, &ToActor::Found { request, result: Ok(Some(found)) }, vec![near]);
+        self.tell(asker, &ToActor::Found { request: *request, result: Ok(Some(found)) }, vec![near]);
+        None
+    }
+
+    /// Tells who can be called, each in a part of its own.
+    fn list(&self, asker: &str, request: RequestId, name: Option<&str>) {
+        let state = self.state();
+        let ready = state.ready.iter().filter_map(|uuid| state.records.get(uuid));
+        let named =
+            ready.filter(|record| !record.cancelled && name.is_none_or(|name| record.id.name == name));
+        let entry = |record: &Record| ActorEntry {
+            id: record.id.clone(),
+            tree: "kit".to_owned(),
+            path: vec![record.id.name.clone()],
+            pid: 1,
+            started: 0,
+            published: false,
+        };
+        let parts: Vec<_> = named.map(entry).collect();
+        drop(state);
+        let left = parts.len();
+        for (at, part) in parts.into_iter().enumerate() {
+            let message = ToActor::Listed { request, result: Ok(vec![part]), more: at + 1 < left };
+            self.tell(asker, &message, Vec::new());
+        }
+        if left == 0 {
+            self.tell(asker, &ToActor::Listed { request, result: Ok(Vec::new()), more: false }, Vec::new());
+        }
     }
 
     /// Asks an actor to end, then orders it, then kills it.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use greenroom_abi::kind::{ActorDied, Exit, Kind};
 use greenroom_abi::{ActorId, RemoteError, payload};
 use greenroom_transport::{Attachment, Packet};
-use greenroom_wire::control::{self, Limits, SpawnSpec};
+use greenroom_wire::control::{self, Limits, Rights, SpawnSpec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -97,12 +97,12 @@ pub(crate) fn id(name: &str) -> ActorId {
 }
 
 pub(crate) fn identity(name: &str) -> Identity {
-    Identity { id: id(name), path: vec![name.to_owned()], pid: 1, is_root: false }
+    Identity { id: id(name), path: vec![name.to_owned()], pid: 1, is_root: false, rights: Rights::default() }
 }
 
 pub(crate) fn spec(name: &str, modules: &[&str]) -> SpawnSpec {
     let modules = modules.iter().map(|module| (*module).to_owned()).collect();
-    SpawnSpec { name: name.to_owned(), modules, dirs: Vec::new(), env: Vec::new() }
+    SpawnSpec { name: name.to_owned(), modules, ..SpawnSpec::default() }
 }
 
 pub(crate) fn one_shot(function: &str) -> Option<OneShot> {

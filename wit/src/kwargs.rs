@@ -1,11 +1,13 @@
-//! Keyword arguments on the caller's side, for calls by name.
+//! Keyword arguments on the caller's side, for calls by name: the same in a guest and in a native
+//! program.
 //!
 //! Owns: [`Kwargs`] and the macro [`kwargs!`](macro@crate::kwargs). Must not know: the function that
 //! is called. Invariant: a payload that comes out is one CBOR map from text.
 
-use greenroom_abi::kind::EncodeError;
-use greenroom_abi::payload;
 use serde::Serialize;
+
+use crate::kind::EncodeError;
+use crate::payload;
 
 /// Keyword arguments of a call by name, each encoded as it is added.
 ///
@@ -90,7 +92,7 @@ fn map_head(count: u32) -> Vec<u8> {
 /// Keyword arguments for a call by name: `kwargs! { x: 2, name: "a" }`.
 ///
 /// ```
-/// # use greenroom_guest::kwargs;
+/// # use greenroom_abi::kwargs;
 /// let (x, list) = (2, vec!["a", "b"]);
 /// let payload = kwargs! { x, names: list, deep: true }.into_payload().unwrap();
 /// assert_eq!(payload[0], 0xa3); // a map of three

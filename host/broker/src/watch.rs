@@ -1,0 +1,191 @@
+//! The tasks that tell the broker's loop of everything that happens.
+//!
+//! Owns: reading and writing control channels, waiting for the ends of processes, asking the
+//! registry. Must not know: what any of it means. Invariant: whatever may take long is done here,
+//! and never in the loop.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use greenroom_abi::kind::Exit;
+use greenroom_abi::{ActorId, RemoteError};
+use greenroom_transport::{Attachment, Channel, Packet};
+use greenroom_wire::control::{self, ActorEntry, RequestId, ToBroker};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+
+use crate::registry::beyond::Beyond;
+use crate::registry::{Entry, Publication, RegistryError};
+use crate::report::Report;
+use crate::station::Reporter;
+use crate::tree::Key;
+
+/// How long the last lines of a dead actor's output may take to arrive.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
+/// What a search beyond the tree came to: who was found, and the pipe there.
+pub(crate) type FoundBeyond = Result<Option<(ActorId, Attachment)>, Box<RemoteError>>;
+
+/// Everything that can happen to the tree.
+pub(crate) enum Event {
+    Message { actor: Key, message: ToBroker },
+    Exited { actor: Key, exit: Exit },
+    Misbehaved { actor: Key, how: String },
+    Published { actor: Key, result: Result<Box<dyn Publication>, RegistryError> },
+    FoundBeyond { asker: Key, request: RequestId, result: FoundBeyond },
+    ListedBeyond { asker: Key, request: RequestId, result: Result<Vec<ActorEntry>, RegistryError> },
+}
+
+/// Where those tasks tell.
+#[derive(Clone)]
+pub(crate) struct Watch(mpsc::UnboundedSender<Event>);
+
+/// A search beyond the tree; dropping it gives it up.
+#[derive(Debug)]
+pub(crate) struct Lookout(tokio::task::AbortHandle);
+
+impl Drop for Lookout {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Watch {
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Event>) {
+        let (sender, events) = mpsc::unbounded_channel();
+        (Self(sender), events)
+    }
+
+    /// Reads and writes an actor's control channel.
+    pub(crate) fn channel(
+        &self,
+        actor: Key,
+        reporter: Reporter,
+        channel: Channel,
+    ) -> mpsc::UnboundedSender<Packet> {
+        let channel = Arc::new(channel);
+        let (packets, mut outgoing) = mpsc::unbounded_channel::<Packet>();
+        let writer = channel.clone();
+        tokio::spawn(async move {
+            while let Some(packet) = outgoing.recv().await {
+                if writer.send(packet).await.is_err() {
+                    break;
+                }
+            }
+        });
+        let events = self.0.clone();
+        tokio::spawn(async move {
+            let how = loop {
+                let packet = match channel.receive().await {
+                    Ok(Some(packet)) => packet,
+                    // The end of the process follows, and with it the event that counts.
+                    Ok(None) => return,
+                    // It left without reading everything; what it said is still to be read.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => continue,
+                    Err(error) => break error.to_string(),
+                };
+                let name = || reporter.actor.name.clone();
+                let report = match control::decode(&packet.bytes) {
+                    Ok(ToBroker::Log(line)) => Report::Log { actor: name(), line },
+                    Ok(ToBroker::Progress { done, total, message }) => {
+                        Report::Progress { actor: name(), done, total, message }
+                    }
+                    Ok(message) => {
+                        if events.send(Event::Message { actor, message }).is_err() {
+                            return;
+                        }
+                        continue;
+                    }
+                    Err(error) => break error.to_string(),
+                };
+                if !reporter.send(report).await {
+                    return;
+                }
+            };
+            let _ = events.send(Event::Misbehaved { actor, how });
+        });
+        packets
+    }
+
+    /// Waits for the end of an actor's process and of its output.
+    ///
+    /// # Errors
+    /// When the process cannot be registered with the reactor.
+    pub(crate) fn process(
+        &self,
+        actor: Key,
+        pidfd: OwnedFd,
+        reap: Box<dyn FnOnce() -> Exit + Send>,
+        stdout: impl Future<Output = ()> + Send + 'static,
+        stderr: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let pidfd = readable(pidfd)?;
+        let events = self.0.clone();
+        let words = tokio::spawn(async move { tokio::join!(stdout, stderr) });
+        tokio::spawn(async move {
+            let _ = pidfd.readable().await;
+            let exit = reap();
+            let _ = tokio::time::timeout(LAST_WORDS, words).await;
+            let _ = events.send(Event::Exited { actor, exit });
+        });
+        Ok(())
+    }
+
+    /// Has an actor made known beyond its tree.
+    pub(crate) fn publish(&self, actor: Key, beyond: Beyond, entry: Entry) {
+        let events = self.0.clone();
+        tokio::spawn(async move {
+            let result = beyond.publish(entry).await;
+            // A publication that nobody takes is dropped, and ends with that.
+            let _ = events.send(Event::Published { actor, result });
+        });
+    }
+
+    /// Looks beyond the tree for an actor's question.
+    pub(crate) fn find_beyond(
+        &self,
+        asker: Key,
+        request: RequestId,
+        beyond: Beyond,
+        who: ActorId,
+        name: String,
+        wait: bool,
+    ) -> Lookout {
+        let events = self.0.clone();
+        let looking = tokio::spawn(async move {
+            let result = match wait {
+                true => beyond.wait(&name, &who).await.map(Some),
+                false => beyond.find(&name, &who).await,
+            };
+            let _ = events.send(Event::FoundBeyond { asker, request, result });
+        });
+        Lookout(looking.abort_handle())
+    }
+
+    /// Lists who there is in the tree and beyond, for an actor's question.
+    pub(crate) fn list_beyond(
+        &self,
+        asker: Key,
+        request: RequestId,
+        beyond: Beyond,
+        own: Vec<ActorEntry>,
+        name: Option<String>,
+    ) {
+        let events = self.0.clone();
+        tokio::spawn(async move {
+            let named = |entry: &Entry| name.as_ref().is_none_or(|name| entry.id.name == *name);
+            let result = beyond.list().await.map(|others| {
+                own.into_iter().chain(others.into_iter().filter(named).map(ActorEntry::from)).collect()
+            });
+            let _ = events.send(Event::ListedBeyond { asker, request, result });
+        });
+    }
+}
+
+#[expect(unsafe_code, reason = "tokio makes the promise of I/O safety explicit")]
+fn readable(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` always gives the same open descriptor, and only `AsyncFd` holds it.
+    unsafe { AsyncFd::register_with_interest(pidfd, tokio::io::Interest::READABLE) }.map_err(Into::into)
+}
