@@ -28,7 +28,7 @@ folders, hidden files and Cargo.lock), and what --watch names. While something d
 runs goes on.
 Examples:
   greenroom dev
-  greenroom dev services/greeter --watch ../shared
+  greenroom dev services/greeter --watch ../common
 
 Exit status:
   2 there is nothing to run or to watch     125 the host failed
