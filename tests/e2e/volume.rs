@@ -46,8 +46,12 @@ const CANCEL: Duration = Duration::from_millis(20);
 const LINGERING: u32 = 200;
 const BETWEEN: Duration = Duration::from_millis(20);
 
-/// How often it is measured, where the machine stalls.
-const ATTEMPTS: u32 = 3;
+/// Of how many calls the slowest hundredth says something.
+const ENOUGH: usize = 100;
+
+/// How often it is measured, where the machine stalls, and how long it is left alone in between.
+const ATTEMPTS: u32 = 12;
+const PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 struct Tally {
@@ -188,27 +192,36 @@ fn nothing() -> Bytes {
     payload::encode(&json!({})).expect("it can be encoded").into()
 }
 
-/// What was measured beside a large payload: the 99th percentile of the calls, and the worst cancel.
+/// What was measured beside a large payload: how many calls, the 99th percentile of them, and the
+/// worst cancel.
+#[derive(Debug)]
 struct Beside {
+    calls: usize,
     p99: Duration,
     worst: Duration,
 }
 
-/// Measures [`beside`] a large payload, again where it was too slow: the first time the machine may
-/// have to find the memory, which stalls whoever touches it for as long as it takes. What would hold
-/// up calls by itself does so every time.
+impl Beside {
+    fn is_undisturbed(&self) -> bool {
+        self.calls >= ENOUGH && self.p99 < QUICK && self.worst < CANCEL
+    }
+}
+
+/// Measures [`beside`] a large payload, again where it was too slow: a machine that has other work, or
+/// must first find the memory, stalls whoever runs on it. What would hold up calls by itself does so
+/// every time.
 async fn holds_up_nobody(world: &World, message: &impl Serialize, large: impl AsyncFn(Bytes) -> Outcome) {
     let message = || payload::encode(message).expect("it can be encoded").into();
-    let mut least = beside(world, large(message())).await;
-    for _ in 1..ATTEMPTS {
-        if least.p99 < QUICK && least.worst < CANCEL {
+    let mut disturbed = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let measured = beside(world, large(message())).await;
+        if measured.is_undisturbed() {
             return;
         }
-        least = beside(world, large(message())).await;
+        disturbed.push(measured);
+        tokio::time::sleep(PAUSE).await;
     }
-    let Beside { p99, worst } = least;
-    assert!(p99 < QUICK, "a small call took {p99:?}");
-    assert!(worst < CANCEL, "a cancel took {worst:?}");
+    panic!("never as quick as {QUICK:?} a call and {CANCEL:?} a cancel: {disturbed:#?}");
 }
 
 /// Calls and cancels beside a large payload, over the same link, in another instance of the same
@@ -263,13 +276,12 @@ async fn beside(world: &World, large: impl Future<Output = Outcome>) -> Beside {
         cancels.len(),
         cancels[cancels.len() / 2],
     ));
-    assert!(calls.len() >= 100, "{} calls say little", calls.len());
     let left = world.call::<u32>(&[], "quick:lingering", &json!({})).await;
     assert_eq!(left.map(|left| left as usize), Ok(lingering.len()), "those that were cancelled have ended");
     for context in lingering {
         context.cancel().await.expect("its task can be cancelled");
     }
-    Beside { p99, worst }
+    Beside { calls: calls.len(), p99, worst }
 }
 
 #[test]
