@@ -5,6 +5,7 @@
 
 use greenroom_abi::RemoteError;
 use greenroom_abi::kind::LimitExceeded;
+use greenroom_sabotage::Protection;
 use greenroom_wire::control::Limits;
 
 /// Where a spawn would take place.
@@ -22,7 +23,7 @@ pub(crate) struct Standing {
 /// `LimitExceeded`, naming the limit.
 pub(crate) fn check(standing: Standing, limits: &Limits) -> Result<(), RemoteError> {
     let exceeded = [
-        ("children", standing.children >= limits.children, limits.children),
+        ("children", standing.children >= limits.children && !Protection::Children.is_off(), limits.children),
         ("depth", standing.depth > limits.depth, limits.depth),
         ("tree", standing.tree >= limits.tree, limits.tree),
     ];

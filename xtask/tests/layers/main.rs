@@ -19,19 +19,28 @@ const MODULES: &[&str] = &["modules/", "tests/guests/"];
 /// What each crate may import of this workspace. A layer sees those above it, and no others.
 const EDGES: &[(&str, &[&str])] = &[
     ("greenroom-abi", &[]),
+    ("greenroom-sabotage", &[]),
     ("greenroom-wire", &["greenroom-abi"]),
     ("greenroom-transport", &[]),
-    ("greenroom-runtime", &["greenroom-abi", "greenroom-wire", "greenroom-transport"]),
-    ("greenroom-engine", &["greenroom-abi", "greenroom-wire", "greenroom-runtime"]),
+    ("greenroom-runtime", &["greenroom-abi", "greenroom-sabotage", "greenroom-wire", "greenroom-transport"]),
+    ("greenroom-engine", &["greenroom-abi", "greenroom-sabotage", "greenroom-wire", "greenroom-runtime"]),
     (
         "greenroom-broker",
-        &["greenroom-abi", "greenroom-wire", "greenroom-transport", "greenroom-runtime", "greenroom-engine"],
+        &[
+            "greenroom-abi",
+            "greenroom-sabotage",
+            "greenroom-wire",
+            "greenroom-transport",
+            "greenroom-runtime",
+            "greenroom-engine",
+        ],
     ),
     ("greenroom-toolchain", &[]),
     (
         "greenroom",
         &[
             "greenroom-abi",
+            "greenroom-sabotage",
             "greenroom-wire",
             "greenroom-transport",
             "greenroom-runtime",

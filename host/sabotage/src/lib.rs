@@ -1,0 +1,81 @@
+//! Which protections are switched off, in builds that are made to test their tests.
+//!
+//! Owns: the list of protections, and the variable that names those that are off. Must not know:
+//! what any of them does. Invariant: without the feature `sabotage`, which no build that is handed
+//! to anybody has, nothing can be switched off, and what asks compiles to nothing.
+//!
+//! A test of a protection is worth something only if it fails where the protection is missing.
+//! `cargo xtask sabotage` switches each one off in turn and requires just that.
+
+/// The variable that names what is off, separated by commas.
+pub const VARIABLE: &str = "GREENROOM_SABOTAGE";
+
+macro_rules! protections {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal;)*) => {
+        /// What can be switched off, one at a time.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Protection {
+            $($(#[doc = $doc])+ $variant,)*
+        }
+
+        impl Protection {
+            /// All there are.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// What it is called in [`VARIABLE`].
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+protections! {
+    /// An actor has room for no more than so many children.
+    Children = "children";
+    /// An actor has room for no more than so many tasks.
+    Tasks = "tasks";
+}
+
+/// What a process must be started with so that the same is off in it.
+pub fn environment() -> Option<(&'static str, String)> {
+    let named = std::env::var(VARIABLE).ok().filter(|_| cfg!(feature = "sabotage"))?;
+    Some((VARIABLE, named))
+}
+
+impl Protection {
+    /// Whether it is switched off.
+    #[cfg(not(feature = "sabotage"))]
+    #[inline(always)]
+    pub const fn is_off(self) -> bool {
+        false
+    }
+
+    /// Whether it is switched off.
+    #[cfg(feature = "sabotage")]
+    pub fn is_off(self) -> bool {
+        use std::sync::OnceLock;
+        static OFF: OnceLock<Vec<Protection>> = OnceLock::new();
+        let off = OFF.get_or_init(|| {
+            let named = std::env::var(VARIABLE).unwrap_or_default();
+            let find = |name: &str| Self::ALL.iter().copied().find(|known| known.name() == name);
+            named.split(',').filter_map(find).collect()
+        });
+        off.contains(&self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_told_apart() {
+        for (place, one) in Protection::ALL.iter().enumerate() {
+            assert!(Protection::ALL[place + 1..].iter().all(|other| other.name() != one.name()), "{one:?}");
+            assert!(one.name().chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{one:?}");
+        }
+    }
+}
