@@ -25,7 +25,7 @@ const ORDERED: i32 = 143;
 const FILE_THREADS: usize = 16;
 
 /// The most memory of its own that an actor's process may have.
-const DATA_BYTES: u64 = 512 << 20;
+const DATA_BYTES: u64 = 1 << 30;
 
 /// The descriptors that an actor may have open beside those to its children and to others.
 const OPEN_FILES: u64 = 1024;

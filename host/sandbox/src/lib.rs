@@ -7,10 +7,11 @@
 //! trusted runs in it. None of them can be taken down again: they end with the process.
 
 mod calls;
-mod kernel;
-mod filter;
 mod files;
+mod filter;
+mod kernel;
 mod limits;
+mod program;
 mod support;
 mod wall;
 mod walls;
