@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use greenroom::{
     ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Isolation, Limits, ModuleOptions, Portal,
-    Registry, RemoteError, Report, Rights, Setup, SpawnSpec, payload,
+    Registry, RemoteError, Report, Rights, Setup, SpawnSpec, Without,
+    payload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,8 @@ pub struct Options {
     /// What the root actor may do: by default all that is no matter of other programs. Nor are its
     /// children denied any of it, unless a test does so.
     pub rights: Rights,
+    /// The walls that its actors do not raise.
+    pub without: Without,
     /// Where it is made known to other programs; nowhere otherwise.
     pub registry: Option<Arc<dyn Registry>>,
 }
@@ -164,6 +167,7 @@ impl World {
             catalogue,
             limits: options.limits,
             grants: grants.collect(),
+            without: options.without,
             registry: options.registry,
             log: None,
             program: options.program.unwrap_or_else(program),
