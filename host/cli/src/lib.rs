@@ -60,7 +60,7 @@ pub use greenroom_runtime::{
     Strategy, StreamOptions, Subscription, Supervision,
 };
 pub use greenroom_wire::control::{
-    ActorEntry, DirGrant, Isolation, Limits, LogLevel, LogLine, Rights, SpawnSpec,
+    ActorEntry, DirGrant, Isolation, Limit, LimitError, Limits, LogLevel, LogLine, Rights, SpawnSpec, Unit,
 };
 pub use host::{Host, HostError, Setup, join};
 pub use init::init;

@@ -35,6 +35,10 @@ macro_rules! protections {
 protections! {
     /// An actor has room for no more than so many children.
     Children = "children";
+    /// The limits of a child are at most its parent's.
+    LowerLimits = "lower-limits";
+    /// An actor starts children no faster than that.
+    SpawnRate = "spawn-rate";
     /// An actor has room for no more than so many tasks.
     Tasks = "tasks";
 }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use greenroom_abi::{FunctionName, Kwargs, RemoteError};
 use greenroom_runtime::{Nursery, OneShot, Portal, Restart};
-use greenroom_wire::control::{DirGrant, SpawnSpec};
+use greenroom_wire::control::{DirGrant, Limit, SpawnSpec};
 use serde::de::DeserializeOwned;
 
 use super::call::ResultPortal;
@@ -113,6 +113,13 @@ impl StartActor {
     /// Lets it publish the actors that it starts, and pass that right on.
     pub fn grant_publish(mut self) -> Self {
         self.spec.rights.publish = true;
+        self
+    }
+
+    /// Lowers a limit of its own, in the unit of that: bytes, nanoseconds, or a number. More than the
+    /// root may have is `PermissionDenied`, naming the limit.
+    pub fn limit(mut self, limit: Limit, value: u64) -> Self {
+        self.spec.limits.push((limit.name().to_owned(), value));
         self
     }
 

@@ -32,6 +32,7 @@ struct SpawnOptions {
     publish: bool,
     unique: bool,
     rights: RightsFlags,
+    limits: Vec<(String, u64)>,
     restart: Option<RestartEnum>,
 }
 
@@ -123,6 +124,7 @@ impl SpawnOptions {
             publish: self.publish,
             unique: self.unique,
             rights: self.rights.into(),
+            limits: self.limits,
         }
     }
 }
