@@ -74,6 +74,7 @@ impl Default for Options {
             components: Vec::new(),
             isolated: Vec::new(),
             program: None,
+            without: Without::default(),
             rights: Rights { discover: false, publish: false, ..Rights::all() },
             registry: None,
         }

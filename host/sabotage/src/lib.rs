@@ -47,6 +47,10 @@ protections! {
     Rights = "rights";
     /// Actors are started only by who may.
     Spawn = "spawn";
+    /// The limits of a child are at most its parent's.
+    LowerLimits = "lower-limits";
+    /// An actor starts children no faster than that.
+    SpawnRate = "spawn-rate";
     /// An actor has room for no more than so many tasks.
     Tasks = "tasks";
     /// An actor reaches no file, port or process but those it was granted.
