@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use greenroom::{
     ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Isolation, Limits, ModuleOptions, Portal,
-    Registry, RemoteError, Report, Rights, Setup, SpawnSpec, payload,
+    Registry, RemoteError, Report, Rights, Setup, SpawnSpec, Without, payload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,8 @@ pub struct Options {
     pub program: Option<PathBuf>,
     /// What the root actor may do beyond its tree.
     pub rights: Rights,
+    /// The walls that its actors do not raise.
+    pub without: Without,
     /// Where it is made known to other programs; nowhere otherwise.
     pub registry: Option<Arc<dyn Registry>>,
 }
@@ -148,6 +150,7 @@ impl World {
             catalogue,
             limits: options.limits,
             grants: grants.collect(),
+            without: options.without,
             registry: options.registry,
             log: None,
             program: options.program.unwrap_or_else(program),
