@@ -35,6 +35,14 @@ macro_rules! protections {
 protections! {
     /// An actor has room for no more than so many children.
     Children = "children";
+    /// What an actor has asked is not read on while it takes no answers.
+    Backlog = "backlog";
+    /// An actor that says what no honest one does is killed by the broker.
+    Conduct = "conduct";
+    /// An actor without a control channel is killed.
+    HungUp = "hung-up";
+    /// A child that breaks the protocol on its portal is ended by whoever started it.
+    Liars = "liars";
     /// An actor has room for no more than so many tasks.
     Tasks = "tasks";
 }
