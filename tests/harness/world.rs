@@ -60,6 +60,8 @@ pub struct Options {
     pub rights: Rights,
     /// Where it is made known to other programs; nowhere otherwise.
     pub registry: Option<Arc<dyn Registry>>,
+    /// Whether what actors report is forgotten at once, as it may be much.
+    pub forgetful: bool,
 }
 
 /// A running tree.
@@ -157,6 +159,9 @@ impl World {
         let kept = reports.clone();
         let listener = tokio::spawn(async move {
             while let Some(report) = arriving.recv().await {
+                if options.forgetful {
+                    continue;
+                }
                 kept.lock().unwrap_or_else(PoisonError::into_inner).push(report);
             }
         });
