@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use greenroom::{
     ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Isolation, Limits, ModuleOptions, Portal,
-    Registry, RemoteError, Report, Rights, Setup, SpawnSpec, payload,
+    Registry, RemoteError, Report, Rights, Setup, SpawnSpec, Without,
+    payload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,8 @@ pub struct Options {
     pub program: Option<PathBuf>,
     /// What the root actor may do beyond its tree.
     pub rights: Rights,
+    /// The walls that its actors do not raise.
+    pub without: Without,
     /// Where it is made known to other programs; nowhere otherwise.
     pub registry: Option<Arc<dyn Registry>>,
     /// Whether what actors report is forgotten at once, as it may be much.
@@ -150,16 +153,17 @@ impl World {
             catalogue,
             limits: options.limits,
             grants: grants.collect(),
+            without: options.without,
             registry: options.registry,
             log: None,
             program: options.program.unwrap_or_else(program),
         };
         let (host, mut arriving) = Host::start(setup).expect("a broker");
         let reports = Arc::new(Mutex::new(Vec::new()));
-        let kept = reports.clone();
+        let (kept, forgetful) = (reports.clone(), options.forgetful);
         let listener = tokio::spawn(async move {
             while let Some(report) = arriving.recv().await {
-                if options.forgetful {
+                if forgetful {
                     continue;
                 }
                 kept.lock().unwrap_or_else(PoisonError::into_inner).push(report);

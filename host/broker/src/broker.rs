@@ -13,6 +13,7 @@ use std::time::{Instant, SystemTime};
 use greenroom_abi::kind::{Exit, PermissionDenied, SpawnFailed};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_sabotage::Protection;
+use greenroom_sandbox::Without;
 use greenroom_transport::{Attachment, Channel, attach, channel_from_fd, socket_channel, socket_pipe};
 use greenroom_wire::control::{Init, Limits, RequestId, Rights, SpawnSpec, ToActor, ToBroker};
 use rustix::process::{Signal, pidfd_send_signal};
@@ -51,6 +52,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What the operator may grant to its root actors.
     pub grants: Vec<Grant>,
+    /// The walls that actors do not raise around themselves.
+    pub without: Without,
     /// What root actors may do beyond the tree.
     pub rights: Rights,
     /// The log filter of actor processes, in `tracing`'s syntax.
@@ -364,6 +367,7 @@ impl Loop {
             env: spec.env.clone(),
             rights: spec.rights,
             limits: self.settings.limits.clone(),
+            without: self.settings.without.names(),
             log: self.settings.log.clone(),
         };
         let title = format!("{TITLE}{}/{}", self.settings.tree, path.join("/"));

@@ -45,6 +45,14 @@ protections! {
     Liars = "liars";
     /// An actor has room for no more than so many tasks.
     Tasks = "tasks";
+    /// An actor reaches no file, port or process but those it was granted.
+    WallLandlock = "wall-landlock";
+    /// Nothing that an actor executes gains privileges.
+    WallNoNewPrivs = "wall-no-new-privs";
+    /// The kernel bounds an actor's memory and descriptors.
+    WallRlimits = "wall-rlimits";
+    /// An actor makes no system call but those it needs.
+    WallSeccomp = "wall-seccomp";
 }
 
 /// What a process must be started with so that the same is off in it.

@@ -292,6 +292,8 @@ pub struct Init {
     pub rights: Rights,
     /// The bounds it lives in.
     pub limits: Limits,
+    /// The walls that it is not to raise around itself, by name.
+    pub without: Vec<String>,
     /// What its own host writes to the log, in `tracing`'s filter syntax; nothing if none.
     pub log: Option<String>,
 }

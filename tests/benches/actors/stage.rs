@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use greenroom::{
     Cache, Catalogue, Engine, Host, Limits, ModuleOptions, Portal, RemoteError, Report, Setup, SpawnSpec,
-    payload,
+    Without, payload,
 };
 use greenroom_tests::{guest, program};
 use serde::Serialize;
@@ -35,6 +35,7 @@ impl Stage {
             catalogue,
             limits: Limits::default(),
             grants: Vec::new(),
+            without: Without::default(),
             registry: None,
             log: None,
             program: program(),

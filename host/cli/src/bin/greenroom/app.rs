@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom::{Isolation, Limits, Rights};
+use greenroom::{Isolation, Limits, Rights, Without};
 
 use crate::args::{AppFlags, Level};
 use crate::error::CliError;
@@ -36,6 +36,8 @@ pub(crate) struct App {
     pub(crate) rights: Rights,
     /// The bounds of its actors.
     pub(crate) limits: Limits,
+    /// The walls that its actors do not raise. No manifest says so: it may be a stranger's.
+    pub(crate) without: Without,
     /// The gravest-first level down to which log lines are shown.
     pub(crate) log: Level,
     /// How long a run may take.
@@ -133,6 +135,7 @@ impl App {
             env: Vec::new(),
             rights: Rights::default(),
             limits: Limits::default(),
+            without: Without::default(),
             log: Level::Info,
             timeout: None,
             manifest: None,
@@ -172,6 +175,7 @@ impl App {
             env: manifest.env,
             rights: manifest.rights,
             limits: manifest.limits,
+            without: Without::default(),
             log: manifest.log.unwrap_or(Level::Info),
             timeout: manifest.timeout,
             manifest: Some(manifest.source),
@@ -225,6 +229,7 @@ impl App {
                 .set(&mut self.limits, value)
                 .map_err(|why| CliError::input(format!("--limit {name}={value}: {why}")))?;
         }
+        self.without = flags.without.iter().copied().collect();
         self.log = flags.log.unwrap_or(self.log);
         Ok(())
     }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use greenroom::Isolation;
+use greenroom::{Isolation, Wall};
 
 use crate::build::BuildArgs;
 use crate::call::CallArgs;
@@ -92,6 +92,10 @@ pub(crate) struct AppFlags {
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) limits: Vec<(String, String)>,
 
+    /// Go without a wall around each actor that this machine lacks; only for what you trust
+    #[arg(long, value_name = "WALL")]
+    pub(crate) without: Vec<Wall>,
+
     /// The gravest-first level down to which log lines are shown [default: info]
     #[arg(long, value_name = "LEVEL", value_enum)]
     pub(crate) log: Option<Level>,
@@ -108,6 +112,7 @@ impl AppFlags {
             ("--env", !self.env.is_empty()),
             ("--allow", !self.allow.is_empty()),
             ("--limit", !self.limits.is_empty()),
+            ("--without", !self.without.is_empty()),
         ]
         .into_iter()
         .find_map(|(flag, given)| given.then_some(flag))

@@ -86,6 +86,7 @@ impl App {
             catalogue: ready.catalogue,
             limits: self.limits.clone(),
             grants: ready.grants,
+            without: self.without.clone(),
             registry: registry(),
             log: (self.log > Level::Info).then(|| log::filter(self.log)),
             program: std::env::current_exe().map_err(host_failed)?,
