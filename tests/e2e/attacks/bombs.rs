@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use greenroom::{CallOptions, Limits, Portal, RemoteError, SpawnSpec, payload};
 use greenroom_tests::kind::{ContextCancelled, DeadlineExceeded, LimitExceeded, SpawnFailed};
 use greenroom_tests::{
-    Attack, Memory, Options, Place, Wall, World, alone, assert_page_tells, guest, say, undisturbed, until,
+    Attack, Memory, Options, Place, Wall, World, assert_page_tells, guest, say, undisturbed, until,
 };
 use serde::Serialize;
 use serde_json::json;

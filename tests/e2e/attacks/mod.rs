@@ -6,11 +6,12 @@
 mod bombs;
 mod calls;
 mod lies;
+mod real;
 
 use std::time::Duration;
 
-use greenroom::{RemoteError, Report, SpawnSpec};
-use greenroom_tests::kind::{ActorDied, Exit};
+use greenroom::{DirGrant, RemoteError, Report, SpawnSpec, Wall};
+use greenroom_tests::kind::{Exit, SpawnFailed};
 use greenroom_tests::villain::{ATTACK, DONE, EXECUTED, OUTSIDE, REFUSED};
 use greenroom_tests::{Options, Place, World, own_program, until};
 
@@ -44,13 +45,15 @@ struct Den {
 }
 
 impl Den {
-    fn new(place: &Place) -> Self {
+    /// One whose actors have these walls around them, and no others of the kernel's.
+    fn new(place: &Place, walls: &[Wall]) -> Self {
         let (granted, outside) = (place.folder().join("granted"), place.folder().join("outside"));
         for folder in [&granted, &outside] {
             std::fs::create_dir_all(folder).expect("a folder");
         }
         let options = Options {
             dirs: vec![(granted, "/granted".to_owned(), true)],
+            without: Wall::ALL.into_iter().filter(|wall| !walls.contains(wall)).collect(),
             program: Some(own_program("villain")),
             ..Options::default()
         };
@@ -62,6 +65,7 @@ impl Den {
         let spec = SpawnSpec {
             name: attack.to_owned(),
             modules: vec!["faults/faults".to_owned()],
+            dirs: vec![DirGrant::writable("/granted")],
             env: vec![(ATTACK.to_owned(), attack.to_owned()), (OUTSIDE.to_owned(), self.outside.clone())],
             ..SpawnSpec::default()
         };
@@ -88,7 +92,7 @@ fn lines(world: &World, name: &str) -> Vec<String> {
 
 /// The signal that ended an actor.
 fn signal(error: &RemoteError) -> Option<i32> {
-    match error.downcast::<ActorDied>()?.exit {
+    match error.downcast::<SpawnFailed>()?.exit? {
         Exit::Signal(signal) => Some(signal),
         _ => None,
     }

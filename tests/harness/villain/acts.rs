@@ -17,9 +17,6 @@ pub(super) const NEW_USERS: usize = 0x1000_0000;
 /// What the program that an attack has executed says: that it is there.
 pub const EXECUTED: &str = "executed";
 
-/// Where nothing is.
-const NOWHERE: &str = "/nowhere-at-all";
-
 /// "This folder" and "by descriptor alone", for calls that take a descriptor and a path.
 const HERE: usize = (-100_isize).cast_unsigned();
 const EMPTY_PATH: usize = 0x1000;
@@ -146,15 +143,15 @@ pub(super) fn protect(number: c_long) -> Result {
 }
 
 pub(super) fn mount() -> Result {
-    let (from, at_path, kind) = (text("none"), text(NOWHERE), text("tmpfs"));
-    let [from, at_path, kind] = [&from, &at_path, &kind].map(|text| at(text.as_bytes_with_nul()));
-    call(SYS_mount, [from, at_path, kind, 0, 0])
+    let (root, kind) = (text("/"), text("no-such-file-system"));
+    let [root, kind] = [&root, &kind].map(|text| at(text.as_bytes_with_nul()));
+    call(SYS_mount, [root, root, kind, 0, 0])
 }
 
 pub(super) fn unmount() -> Result {
-    // What is no mount point of its own is not unmounted.
-    let path = text("/proc/self");
-    call(SYS_umount2, [at(path.as_bytes_with_nul()), 0])
+    // The root is not unmounted by those who say that it is unused.
+    let (root, expire) = (text("/"), 4);
+    call(SYS_umount2, [at(root.as_bytes_with_nul()), expire])
 }
 
 pub(super) fn file_system() -> Result {

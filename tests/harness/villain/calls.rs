@@ -68,7 +68,7 @@ calls! {
         |ground| acts::foreign_memory(ground, SYS_process_vm_writev);
     "sys-12" "change the broker's bounds" FILTER Root |ground| acts::bounds(ground);
     "sys-13" "send the broker a signal" BOTH Free |ground| call(SYS_kill, [ground.broker, acts::HARMLESS]);
-    "sys-14" "send every process a signal" BOTH Free |_| call(SYS_kill, [usize::MAX, 0]);
+    "sys-14" "send every process a signal" FILTER Free |_| call(SYS_kill, [usize::MAX, 0]);
     "sys-15" "send a thread of the broker's a signal" BOTH Free
         |ground| call(SYS_tgkill, [ground.broker, ground.broker, acts::HARMLESS]);
     "sys-16" "open the broker as a descriptor" FILTER Free
@@ -104,7 +104,7 @@ calls! {
         |_| call(SYS_finit_module, [usize::MAX, 0, 0]);
     "sys-42" "load another kernel" FILTER Built |_| call(SYS_kexec_load, [0, usize::MAX, 0, 0]);
     "sys-43" "set up segments of memory" FILTER Built |_| call(old::MODIFY_LDT, [0xff, 0, 0]);
-    "sys-44" "use the ports of the machine" FILTER Built |_| call(old::IOPL, [3]);
+    "sys-44" "make a call as programs of 32 bits do" FILTER Built |_| old_mode();
     "sys-45" "mount a file system" BOTH Root |_| acts::mount();
     "sys-46" "unmount a file system" BOTH Root |_| acts::unmount();
     "sys-47" "open a file system to mount it" FILTER Root |_| acts::file_system();

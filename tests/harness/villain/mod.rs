@@ -10,10 +10,11 @@ mod ground;
 mod raw;
 
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use greenroom_broker::walls_around;
 use greenroom_transport::{Attachment, channel_from_fd};
 use greenroom_wire::control::{self, Init, ToActor};
 
@@ -60,7 +61,7 @@ fn say(line: &str) -> io::Result<()> {
 fn play() -> io::Result<()> {
     let control = rustix::io::dup(rustix::stdio::stdin())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (init, _held) = runtime.block_on(introduction(control))?;
+    let (init, held) = runtime.block_on(introduction(control))?;
     let variable = |name: &str| {
         let found = init.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         found.ok_or_else(|| io::Error::other(format!("the variable {name} is missing")))
@@ -68,10 +69,22 @@ fn play() -> io::Result<()> {
     let (attack, ground) = (variable(ATTACK)?, Ground::take(PathBuf::from(variable(OUTSIDE)?))?);
     let call = CALLS.iter().find(|call| call.attack.id == attack);
     let call = call.ok_or_else(|| io::Error::other(format!("there is no attack {attack}")))?;
+    enclose(&init, &held)?;
     match (call.make)(&ground) {
         Ok(_) => say(DONE),
         Err(errno) => say(&format!("{REFUSED} {errno}")),
     }
+}
+
+/// Raises the walls as any actor does.
+fn enclose(init: &Init, held: &[OwnedFd]) -> io::Result<()> {
+    // After the pipe to the parent come the components, then the folders.
+    let (components, folders) = held.get(1..).unwrap_or_default().split_at(init.components);
+    let folders = folders.iter().zip(&init.dirs).map(|(folder, (_, writable))| (folder.as_fd(), *writable));
+    let code = components.iter().map(AsFd::as_fd).collect();
+    let walls = walls_around(init, folders.collect(), code).map_err(io::Error::other)?;
+    let outer = walls.raise_first().map_err(io::Error::other)?;
+    outer.raise_last().map_err(io::Error::other)
 }
 
 /// The broker's first message, and the descriptors that came with it.
