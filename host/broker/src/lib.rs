@@ -6,6 +6,7 @@
 mod broker;
 mod catalogue;
 mod compiler;
+mod conduct;
 mod discovery;
 mod grants;
 mod introduce;
@@ -26,7 +27,7 @@ pub use catalogue::{Catalogue, ModuleOptions};
 pub use compiler::{COMPILER, CompileBounds, ExecCompiler, is_compiler, run_compiler};
 pub use grants::{Grant, GrantError};
 pub use greenroom_sandbox::{Support, UnknownWall, Wall, Without};
-pub use process::{ACTOR, is_actor, run_actor};
+pub use process::{ACTOR, is_actor, run_actor, walls_around};
 pub use registry::{Directory, Entry, Publication, Registry, RegistryError, Seat};
 pub use report::{Report, Stream};
 pub use spawner::{ExecSpawner, Process, Spawner};
