@@ -247,7 +247,7 @@ impl Loop {
                 let _ = reply.send(visits::describe(&self.tree, &self.settings.catalogue, &place));
             }
             Visit::Status { reply } => {
-                let _ = reply.send(visits::status(&mut self.tree, self.operator, &self.settings.tree));
+                let _ = reply.send(visits::status(&mut self.tree, self.operator, &self.settings));
             }
             Visit::Cancel { place, reply } => self.cancel_for_visitor(&place, reply),
             Visit::Locate { place, reply } => {
