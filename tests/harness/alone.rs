@@ -34,6 +34,7 @@ const GUESTS: &[&str] = &[
     "fanin",
     "faults",
     "languages",
+    "machine",
     "pingpong",
     "primes",
     "restart",

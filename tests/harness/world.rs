@@ -16,8 +16,7 @@ use std::time::{Duration, Instant};
 
 use greenroom::{
     ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Isolation, Limits, ModuleOptions, Portal,
-    Registry, RemoteError, Report, Rights, Setup, SpawnSpec, Without,
-    payload,
+    Registry, RemoteError, Report, Rights, Setup, SpawnSpec, Without, payload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -168,6 +167,7 @@ impl World {
             limits: options.limits,
             grants: grants.collect(),
             without: options.without,
+            stdin: None,
             registry: options.registry,
             log: None,
             program: options.program.unwrap_or_else(program),

@@ -12,8 +12,9 @@ use std::process::ExitCode;
 
 use greenroom_engine::{Engine, Grants, LoadedComponent, Mapped, Modules};
 use greenroom_runtime::{Actor, End, Identity};
-use greenroom_sandbox::{Network, Purpose, Walls, Without, close_inherited};
+use greenroom_sandbox::{Network, Ports, Purpose, Walls, Without, close_inherited};
 use greenroom_transport::{Attachment, Channel, Packet, channel_from_fd};
+use greenroom_wire::Pattern;
 use greenroom_wire::control::{self, Init, ToActor, ToBroker};
 use rustix::net::SocketType;
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -29,6 +30,9 @@ const DATA_BYTES: u64 = 512 << 20;
 
 /// The descriptors that an actor may have open beside those to its children and to others.
 const OPEN_FILES: u64 = 1024;
+
+/// From how many ports on the kernel is asked to leave all of them open.
+const MOST_PORTS: usize = 1024;
 
 /// What the title of every actor's process begins with; its tree and its place in it follow.
 pub(crate) const TITLE: &str = "greenroom: ";
@@ -106,12 +110,16 @@ async fn serve(channel: Channel, init: Init, attachments: Vec<Attachment>) -> io
         Attachment::Memory(_) => Err(io::Error::other("a descriptor was expected")),
     });
     let mut fds = fds.collect::<io::Result<Vec<OwnedFd>>>()?;
-    let folders = fds.split_off(init.components.min(fds.len()));
+    let mut folders = fds.split_off(init.components.min(fds.len()));
+    let input = folders.split_off(init.dirs.len().min(folders.len())).pop().filter(|_| init.stdin);
     let components: Vec<_> = fds.into_iter().map(|code| LoadedComponent { code }).collect();
     let dirs = init.dirs.iter().zip(folders).map(|((path, writable), fd)| (path.clone(), fd, *writable));
     let grants = Grants {
         dirs: dirs.collect(),
         env: init.env.clone(),
+        args: init.args.clone(),
+        rights: init.rights.clone(),
+        input,
         output: [
             Some(rustix::io::dup(rustix::stdio::stdout())?),
             Some(rustix::io::dup(rustix::stdio::stderr())?),
@@ -170,12 +178,26 @@ fn enclose(
         cpu_seconds: None,
         folders: grants.dirs.iter().map(|(_, folder, writable)| (folder.as_fd(), *writable)).collect(),
         readable: components.iter().map(|component| component.code.as_fd()).collect(),
-        network: Network::None,
+        network: network(&init.rights.network),
     };
     let outer = walls.raise_first()?;
     let mapped = Mapped::map(engine, &init.modules, components)?;
     outer.raise_last()?;
     Ok(mapped)
+}
+
+/// What the kernel must leave open for connections to these hosts: addresses it does not tell apart.
+fn network(patterns: &[Pattern]) -> Network {
+    if patterns.is_empty() {
+        return Network::None;
+    }
+    let ranges: Vec<(u16, u16)> = patterns.iter().map(Pattern::ports).collect();
+    let count: usize = ranges.iter().map(|(first, last)| usize::from(last - first) + 1).sum();
+    let connect = match count <= MOST_PORTS {
+        true => Ports::Only(ranges.into_iter().flat_map(|(first, last)| first..=last).collect()),
+        false => Ports::Any,
+    };
+    Network::Some { connect, bind: Ports::Only([0].into()) }
 }
 
 /// A name as the kernel shows it beside the process number: 15 bytes, no NUL.

@@ -49,8 +49,8 @@ pub use greenroom_abi::{ActorId, Kwargs, RemoteError, kind, kwargs, payload};
 pub use greenroom_broker::{
     ActorStage, ActorStatus, BookedLine, Catalogue, Directory, Entry, ExecSpawner, FunctionInfo,
     FunctionKind, Grant, GrantError, LineSource, LogRecord, LogStream, ModuleOptions, Publication, Registry,
-    RegistryError, Report, Seat, Spawner, StartError, Stream, Support, TreeStatus, UnknownWall, Wall, Without,
-    check_name, run_actor,
+    RegistryError, Report, Seat, Spawner, StartError, Stream, Support, TreeStatus, UnknownWall, Wall,
+    Without, check_name, run_actor,
 };
 pub use greenroom_engine::{
     Artifact, Cache, ComponentInfo, ContextSignature, Engine, Export, ExportKind, FunctionType, LoadError,

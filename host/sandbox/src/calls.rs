@@ -8,7 +8,7 @@ use libc::{
     SYS_dup, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_eventfd2, SYS_exit, SYS_exit_group,
     SYS_fcntl, SYS_fstat, SYS_futex, SYS_getpid, SYS_getrandom, SYS_getrusage, SYS_getsockopt, SYS_gettid,
     SYS_gettimeofday, SYS_ioctl, SYS_lseek, SYS_madvise, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap,
-    SYS_nanosleep, SYS_ppoll, SYS_prctl, SYS_prlimit64, SYS_pread64, SYS_read, SYS_readv, SYS_recvfrom,
+    SYS_nanosleep, SYS_ppoll, SYS_prctl, SYS_pread64, SYS_prlimit64, SYS_read, SYS_readv, SYS_recvfrom,
     SYS_recvmsg, SYS_restart_syscall, SYS_rseq, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
     SYS_sched_getaffinity, SYS_sched_yield, SYS_sendmsg, SYS_sendto, SYS_set_robust_list, SYS_shutdown,
     SYS_sigaltstack, SYS_tgkill, SYS_write, SYS_writev,

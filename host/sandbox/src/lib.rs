@@ -7,9 +7,9 @@
 //! trusted runs in it. None of them can be taken down again: they end with the process.
 
 mod calls;
-mod kernel;
-mod filter;
 mod files;
+mod filter;
+mod kernel;
 mod limits;
 mod support;
 mod wall;

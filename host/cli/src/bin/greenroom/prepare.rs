@@ -88,6 +88,7 @@ impl App {
             limits: self.limits.clone(),
             grants: ready.grants,
             without: self.without.clone(),
+            stdin: None,
             registry: registry(),
             log: (self.log > Level::Info).then(|| log::filter(self.log)),
             program: std::env::current_exe().map_err(host_failed)?,
