@@ -10,6 +10,7 @@ mod deadlines;
 mod discovery;
 mod examples;
 mod failures;
+mod grants;
 mod kills;
 mod ladder;
 mod library;

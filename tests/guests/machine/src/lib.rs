@@ -12,12 +12,18 @@ use std::time::SystemTime;
 
 use bindings::exports::test::machine::asks;
 use bindings::wasi;
-use bindings::wasi::sockets0_2_6::instance_network::instance_network;
-use bindings::wasi::sockets0_2_6::{ip_name_lookup as lookup2, network as wasip2};
-use bindings::wasi::sockets0_2_6::{tcp_create_socket, udp_create_socket};
+use bindings::wasi::sockets0_2_3::instance_network::instance_network;
+use bindings::wasi::sockets0_2_3::{ip_name_lookup as lookup2, network as wasip2};
+use bindings::wasi::sockets0_2_3::{tcp_create_socket, udp_create_socket};
 use bindings::wasi::sockets0_3_0::{ip_name_lookup as lookup3, types as wasip3};
 
 struct Machine;
+
+impl bindings::Guest for Machine {
+    fn main() -> Vec<String> {
+        io::stdin().lines().map_while(Result::ok).collect()
+    }
+}
 
 impl asks::Guest for Machine {
     fn now() -> u64 {
@@ -29,7 +35,7 @@ impl asks::Guest for Machine {
     }
 
     fn random() -> u64 {
-        wasi::random0_2_6::random::get_random_u64()
+        wasi::random0_2_3::random::get_random_u64()
     }
 
     fn random3() -> u64 {
@@ -37,7 +43,7 @@ impl asks::Guest for Machine {
     }
 
     fn insecure() -> u64 {
-        wasi::random0_2_6::insecure::get_insecure_random_u64()
+        wasi::random0_2_3::insecure::get_insecure_random_u64()
     }
 
     fn insecure3() -> u64 {
@@ -45,7 +51,7 @@ impl asks::Guest for Machine {
     }
 
     fn seed() -> (u64, u64) {
-        wasi::random0_2_6::insecure_seed::insecure_seed()
+        wasi::random0_2_3::insecure_seed::insecure_seed()
     }
 
     fn arguments() -> Vec<String> {
