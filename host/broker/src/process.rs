@@ -5,14 +5,15 @@
 //! started it, and the end of its control channel makes it exit. No guest code runs, and no thread
 //! is started, before all walls stand.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
 use greenroom_engine::{Engine, Grants, LoadedComponent, Mapped, Modules};
 use greenroom_runtime::{Actor, End, Identity};
-use greenroom_sandbox::{Network, Ports, Purpose, Walls, Without, close_inherited};
+use greenroom_sandbox::{Network, Ports, Purpose, UnknownWall, Walls, Without, close_inherited};
 use greenroom_transport::{Attachment, Channel, Packet, channel_from_fd};
 use greenroom_wire::Pattern;
 use greenroom_wire::control::{self, Init, ToActor, ToBroker};
@@ -24,9 +25,6 @@ const ORDERED: i32 = 143;
 
 /// The most threads that wait for files at once; each takes a stack out of the process's memory.
 const FILE_THREADS: usize = 16;
-
-/// The most memory of its own that an actor's process may have.
-const DATA_BYTES: u64 = 512 << 20;
 
 /// The descriptors that an actor may have open beside those to its children and to others.
 const OPEN_FILES: u64 = 1024;
@@ -169,35 +167,51 @@ fn enclose(
     components: &[LoadedComponent],
     grants: &Grants,
 ) -> Result<Mapped, Box<dyn std::error::Error>> {
-    let links = init.limits.children + init.limits.finds + init.limits.tree;
-    let walls = Walls {
-        without: Without::named(&init.without)?,
-        purpose: Purpose::Actor,
-        data_bytes: DATA_BYTES,
-        open_files: OPEN_FILES.saturating_add(links as u64),
-        cpu_seconds: None,
-        folders: grants.dirs.iter().map(|(_, folder, writable)| (folder.as_fd(), *writable)).collect(),
-        readable: components.iter().map(|component| component.code.as_fd()).collect(),
-        network: network(&init.rights.network),
-    };
+    let folders = grants.dirs.iter().map(|(_, folder, writable)| (folder.as_fd(), *writable));
+    let code = components.iter().map(|component| component.code.as_fd());
+    let walls = walls_around(init, folders.collect(), code.collect())?;
     let outer = walls.raise_first()?;
     let mapped = Mapped::map(engine, &init.modules, components)?;
     outer.raise_last()?;
     Ok(mapped)
 }
 
-/// What the kernel must leave open for connections to these hosts: addresses it does not tell apart.
+/// The walls around the process of an actor that has these folders, open, each with whether it may
+/// write there, and these files of compiled code.
+///
+/// # Errors
+/// [`UnknownWall`] when it is to go without one that there is not.
+pub fn walls_around<'a>(
+    init: &Init,
+    folders: Vec<(BorrowedFd<'a>, bool)>,
+    code: Vec<BorrowedFd<'a>>,
+) -> Result<Walls<'a>, UnknownWall> {
+    let links = init.limits.children + init.limits.finds + init.limits.actors;
+    Ok(Walls {
+        without: Without::named(&init.without)?,
+        purpose: Purpose::Actor,
+        data_bytes: init.limits.data_bytes(),
+        open_files: OPEN_FILES.saturating_add(links as u64),
+        cpu_seconds: None,
+        folders,
+        readable: code,
+        network: network(&init.rights.network),
+    })
+}
+
+/// The ports that these lead to. Nobody connects to an actor: there is none to take connections at.
 fn network(patterns: &[Pattern]) -> Network {
-    if patterns.is_empty() {
-        return Network::None;
-    }
-    let ranges: Vec<(u16, u16)> = patterns.iter().map(Pattern::ports).collect();
-    let count: usize = ranges.iter().map(|(first, last)| usize::from(last - first) + 1).sum();
+    let ranges = patterns.iter().map(Pattern::ports);
+    let count: usize = ranges.clone().map(|(first, last)| usize::from(last - first) + 1).sum();
     let connect = match count <= MOST_PORTS {
-        true => Ports::Only(ranges.into_iter().flat_map(|(first, last)| first..=last).collect()),
+        true => Ports::Only(ranges.flat_map(|(first, last)| first..=last).collect()),
         false => Ports::Any,
     };
-    Network::Some { connect, bind: Ports::Only([0].into()) }
+    if patterns.is_empty() {
+        Network::None
+    } else {
+        Network::Some { connect, bind: Ports::Only(BTreeSet::new()) }
+    }
 }
 
 /// A name as the kernel shows it beside the process number: 15 bytes, no NUL.
