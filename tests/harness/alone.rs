@@ -36,6 +36,7 @@ const GUESTS: &[&str] = &[
     "faults",
     "hogs",
     "languages",
+    "machine",
     "pingpong",
     "primes",
     "restart",

@@ -11,6 +11,7 @@ mod discovery;
 mod grants;
 mod introduce;
 mod ladder;
+mod lookup;
 mod output;
 mod process;
 mod quota;

@@ -79,7 +79,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ),
     ("wasmtime", &["greenroom-engine"]),
     ("wasmtime-wasi", &["greenroom-engine"]),
-    ("wit-bindgen", &["greenroom-guest", "leaf", "plain"]),
+    ("wit-bindgen", &["greenroom-guest", "leaf", "machine", "plain"]),
 ];
 
 /// Words that the code in a folder must never name, its tests apart.

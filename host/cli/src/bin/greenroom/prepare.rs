@@ -99,6 +99,7 @@ impl App {
             limits: self.limits.clone(),
             grants: ready.grants,
             without: self.without.clone(),
+            stdin: None,
             registry: registry(),
             log: (self.log > Level::Info).then(|| log::filter(self.log)),
             program: program()?,
