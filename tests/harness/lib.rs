@@ -13,7 +13,7 @@ mod wait;
 mod world;
 
 pub use alone::{Place, alone, alone_for, compile, say, undisturbed};
-pub use artifact::{example, foreign, guest, program};
+pub use artifact::{example, foreign, guest, program, repository};
 pub use command::{Command, Finished};
 pub use exits::{Exits, Left};
 pub use greenroom::kind;

@@ -7,6 +7,9 @@ mod demo;
 mod guests;
 mod host;
 mod languages;
+mod ordinary;
+mod products;
+mod sabotage;
 mod workspace;
 
 use std::process::ExitCode;
@@ -39,6 +42,18 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
         arguments: Vec<String>,
     },
+    /// As root, run the end-to-end suite as a user who is not.
+    Ordinary {
+        /// Arguments for the test program, such as a part of a test's name.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
+    /// Switch off each protection in turn, and require that its tests notice.
+    Sabotage {
+        /// Only these protections.
+        #[arg(value_name = "PROTECTION")]
+        protections: Vec<String>,
+    },
     /// Build the guests and run the benchmarks.
     Bench {
         /// Arguments for cargo bench.
@@ -62,6 +77,8 @@ fn run(chore: Chore) -> anyhow::Result<ExitCode> {
         Chore::Languages => guests::build().and_then(|()| languages::build()).map(|()| ExitCode::SUCCESS),
         Chore::Demo => demo::run(),
         Chore::Test { arguments } => host::test(&arguments),
+        Chore::Ordinary { arguments } => ordinary::run(&arguments),
+        Chore::Sabotage { protections } => sabotage::run(&protections),
         Chore::Bench { arguments } => host::bench(&arguments),
     }
 }

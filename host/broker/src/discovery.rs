@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use greenroom_abi::kind::{LimitExceeded, NameTaken};
 use greenroom_abi::{ActorId, RemoteError};
+use greenroom_sabotage::Protection;
 use greenroom_wire::control::{ActorEntry, Limits, RequestId, ToActor, encode};
 
 use crate::introduce::{failed, introduce};
@@ -56,7 +57,7 @@ pub(crate) fn find(
     wait: bool,
 ) -> Progress {
     let Some(record) = tree.get_mut(asker) else { return Progress::Settled };
-    let refusal = if record.searches.len() + record.untaken >= limits.finds {
+    let refusal = if record.searches.len() + record.untaken >= limits.finds && !Protection::Finds.is_off() {
         let limit = LimitExceeded { limit: "finds".to_owned(), value: limits.finds as u64 };
         Some(Box::new(RemoteError::of(&limit)))
     } else if wait && record.ladder.is_some() {

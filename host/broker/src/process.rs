@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use greenroom_engine::{Engine, Grants, LoadedComponent, Modules};
 use greenroom_runtime::{Actor, End, Identity};
+use greenroom_sabotage::Protection;
 use greenroom_transport::{Attachment, Channel, Packet, channel_from_fd};
 use greenroom_wire::control::{self, Init, ToActor, ToBroker};
 use rustix::net::SocketType;
@@ -50,7 +51,9 @@ pub fn run_actor() -> ExitCode {
 }
 
 fn live() -> io::Result<End> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if !Protection::ParentDeath.is_off() {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+    }
     let control = rustix::io::dup(rustix::stdio::stdin())?;
     rustix::io::fcntl_setfd(&control, rustix::io::FdFlags::CLOEXEC)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;

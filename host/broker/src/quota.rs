@@ -24,8 +24,8 @@ pub(crate) struct Standing {
 pub(crate) fn check(standing: Standing, limits: &Limits) -> Result<(), RemoteError> {
     let exceeded = [
         ("children", standing.children >= limits.children && !Protection::Children.is_off(), limits.children),
-        ("depth", standing.depth > limits.depth, limits.depth),
-        ("tree", standing.tree >= limits.tree, limits.tree),
+        ("depth", standing.depth > limits.depth && !Protection::Depth.is_off(), limits.depth),
+        ("tree", standing.tree >= limits.tree && !Protection::Tree.is_off(), limits.tree),
     ];
     match exceeded.iter().find(|(_, reached, _)| *reached) {
         None => Ok(()),

@@ -15,6 +15,7 @@ use futures_util::future::BoxFuture;
 use greenroom_abi::kind::{ContextCancelled, FunctionNotFound, InstanceLost, ModuleNotExposed};
 use greenroom_abi::{ActorId, FunctionName, RemoteError};
 use greenroom_runtime::{FunctionId, Guest, Outcome, Task};
+use greenroom_sabotage::Protection;
 use greenroom_wire::control::{EnabledModule, Isolation};
 use tokio::sync::oneshot;
 use wasmtime::component::Component;
@@ -198,7 +199,7 @@ fn is_enabled(enabled: &EnabledModule, export: &Export) -> bool {
         Some(wanted) => wanted.iter().any(|name| same_name(name, &export.function)),
         None => true,
     };
-    export.is_callable() && interface && function
+    export.is_callable() && ((interface && function) || Protection::Allowlist.is_off())
 }
 
 impl Module {
@@ -307,7 +308,7 @@ impl Guest for Modules {
     fn discard(&self, function: FunctionId) {
         let Function { module, isolation, .. } = &self.functions[function.0];
         // An instance of one task goes with the future of that task.
-        if *isolation == Isolation::Actor {
+        if *isolation == Isolation::Actor && !Protection::Discard.is_off() {
             *self.modules[*module].resident() = None;
         }
     }

@@ -205,6 +205,7 @@ impl Actor {
             loop {
                 let packet = match channel.receive().await {
                     Ok(Some(packet)) => packet,
+                    Ok(None) | Err(_) if Protection::ControlEnd.is_off() => std::future::pending().await,
                     Ok(None) | Err(_) => return End::BrokerGone,
                 };
                 match control::decode(&packet.bytes) {

@@ -13,7 +13,7 @@ pub const VARIABLE: &str = "GREENROOM_SABOTAGE";
 macro_rules! protections {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal;)*) => {
         /// What can be switched off, one at a time.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Protection {
             $($(#[doc = $doc])+ $variant,)*
         }
@@ -33,10 +33,36 @@ macro_rules! protections {
 }
 
 protections! {
+    /// What an entry of a manifest does not name of a module cannot be called.
+    Allowlist = "allowlist";
     /// An actor has room for no more than so many children.
     Children = "children";
+    /// An actor exits when its control channel ends.
+    ControlEnd = "control-end";
+    /// A tree is no deeper than so many levels.
+    Depth = "depth";
+    /// What an actor has started ends with it.
+    Descendants = "descendants";
+    /// A task that does not end when cancelled loses its instance.
+    Discard = "discard";
+    /// An actor has no more than so many questions open.
+    Finds = "finds";
+    /// An actor that does not end when asked is killed.
+    Kill = "kill";
+    /// An actor is ended by those who own it, and by nobody else.
+    Owners = "owners";
+    /// The kernel kills an actor whose broker is gone.
+    ParentDeath = "parent-death";
+    /// A registry that others may enter is not used.
+    RegistryMode = "registry-mode";
+    /// A registry of somebody else's is not used.
+    RegistryOwner = "registry-owner";
+    /// An actor that does not come up in time is given up.
+    StartUp = "start-up";
     /// An actor has room for no more than so many tasks.
     Tasks = "tasks";
+    /// A tree has no more than so many actors.
+    Tree = "tree";
 }
 
 /// What a process must be started with so that the same is off in it.

@@ -1,0 +1,118 @@
+//! Which tests must fail without which protection.
+//!
+//! Owns: the table. Must not know: how it is tried. Invariant: every protection has a row, which
+//! the compiler checks.
+
+use std::time::Duration;
+
+use greenroom_sabotage::Protection;
+
+/// How long a test is waited for that hangs without its protection.
+pub(super) const HANGING: Duration = Duration::from_secs(8);
+
+/// Where a test is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Program {
+    /// In the end-to-end suite.
+    EndToEnd,
+    /// Beside the code, in the library of this name.
+    Unit(&'static str),
+}
+
+/// A test that notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Test {
+    pub(super) program: Program,
+    /// Its whole name, as its program lists it.
+    pub(super) name: &'static str,
+    /// Whether it may notice by never coming to an end.
+    pub(super) hangs: bool,
+    /// Whether only root can make what it looks at.
+    pub(super) root: bool,
+    /// What else keeps the same promise: it is off all along, and the test passes all the same.
+    pub(super) besides: &'static [Protection],
+}
+
+impl Test {
+    const fn of(program: Program, name: &'static str) -> Self {
+        Self { program, name, hangs: false, root: false, besides: &[] }
+    }
+
+    const fn hanging(self) -> Self {
+        Self { hangs: true, ..self }
+    }
+
+    const fn as_root(self) -> Self {
+        Self { root: true, ..self }
+    }
+
+    const fn besides(self, besides: &'static [Protection]) -> Self {
+        Self { besides, ..self }
+    }
+}
+
+const fn suite(name: &'static str) -> Test {
+    Test::of(Program::EndToEnd, name)
+}
+
+const fn broker(name: &'static str) -> Test {
+    Test::of(Program::Unit("greenroom_broker"), name)
+}
+
+const fn runtime(name: &'static str) -> Test {
+    Test::of(Program::Unit("greenroom_runtime"), name)
+}
+
+/// The tests that fail without it.
+pub(super) fn row(protection: Protection) -> Vec<Test> {
+    let quota = || broker("quota::tests::names_the_limit_that_is_reached");
+    let reached = || suite("spawns::b9_a_limit_that_is_reached_is_named");
+    let registry = || broker("registry::tests::a_folder_that_others_could_touch_is_refused_with_what_to_do");
+    match protection {
+        Protection::Allowlist => vec![suite("calls::c4_an_entry_may_name_single_functions")],
+        Protection::Children | Protection::Tree => vec![quota(), reached()],
+        Protection::ControlEnd => {
+            vec![suite("kills::a3_nothing_outlives_a_killed_broker").besides(&[Protection::ParentDeath])]
+        }
+        Protection::Depth => vec![quota(), suite("spawns::b9_trees_nest_down_to_the_depth_limit").hanging()],
+        Protection::Descendants => {
+            vec![suite("kills::a3_nothing_outlives_an_actor_that_is_killed_while_it_starts_others")]
+        }
+        Protection::Discard => vec![
+            suite("ladder::b8_a_cancelled_call_that_spins_costs_its_instance_and_not_its_actor").hanging(),
+        ],
+        Protection::Finds => vec![broker("discovery::tests::an_actor_asks_and_leaves_lying_only_so_much")],
+        Protection::Kill => vec![
+            broker("ladder::tests::a_wedged_actor_is_killed_in_time"),
+            suite("ladder::b8_a_stopped_actor_is_gone_in_time").hanging(),
+        ],
+        Protection::Owners => {
+            vec![suite("contexts::d3_cancel_actor_ends_the_whole_actor_and_is_its_owners")]
+        }
+        Protection::ParentDeath => {
+            vec![suite("kills::a3_an_actor_that_is_stopped_does_not_outlive_its_broker")]
+        }
+        Protection::RegistryMode => vec![registry()],
+        Protection::RegistryOwner => vec![registry().as_root()],
+        Protection::StartUp => {
+            vec![suite("spawns::b2_a_start_function_that_spins_ends_with_the_spawn_bound").hanging()]
+        }
+        Protection::Tasks => {
+            vec![runtime("tests::calls::the_limit_on_tasks_refuses_one_call_and_frees_with_the_next_end")]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_protection_has_a_test_of_its_own() {
+        for protection in Protection::ALL {
+            let row = row(*protection);
+            assert!(!row.is_empty(), "{protection:?}");
+            assert!(row.iter().all(|test| !test.besides.contains(protection)), "{protection:?}");
+        }
+    }
+}
