@@ -23,6 +23,7 @@ mod watch;
 pub use broker::{Broker, Settings, StartError};
 pub use catalogue::{Catalogue, ModuleOptions};
 pub use grants::{Grant, GrantError};
+pub use greenroom_sandbox::{Support, UnknownWall, Wall, Without};
 pub use process::{ACTOR, is_actor, run_actor};
 pub use registry::{Directory, Entry, Publication, Registry, RegistryError, Seat};
 pub use report::{Report, Stream};

@@ -37,6 +37,8 @@ protections! {
     Allowlist = "allowlist";
     /// An actor has room for no more than so many children.
     Children = "children";
+    /// The wall clock is read only by who may.
+    Clock = "clock";
     /// An actor exits when its control channel ends.
     ControlEnd = "control-end";
     /// A tree is no deeper than so many levels.
@@ -47,22 +49,40 @@ protections! {
     Discard = "discard";
     /// An actor has no more than so many questions open.
     Finds = "finds";
+    /// A child may write only where its parent may.
+    Folders = "folders";
     /// An actor that does not end when asked is killed.
     Kill = "kill";
+    /// Connections are made only to hosts that were granted.
+    Network = "network";
     /// An actor is ended by those who own it, and by nobody else.
     Owners = "owners";
     /// The kernel kills an actor whose broker is gone.
     ParentDeath = "parent-death";
+    /// Random numbers are for who may have them.
+    Random = "random";
     /// A registry that others may enter is not used.
     RegistryMode = "registry-mode";
     /// A registry of somebody else's is not used.
     RegistryOwner = "registry-owner";
+    /// A child's rights are a subset of its parent's.
+    Rights = "rights";
+    /// Actors are started only by who may.
+    Spawn = "spawn";
     /// An actor that does not come up in time is given up.
     StartUp = "start-up";
     /// An actor has room for no more than so many tasks.
     Tasks = "tasks";
     /// A tree has no more than so many actors.
     Tree = "tree";
+    /// An actor reaches no file, port or process but those it was granted.
+    WallLandlock = "wall-landlock";
+    /// Nothing that an actor executes gains privileges.
+    WallNoNewPrivs = "wall-no-new-privs";
+    /// The kernel bounds an actor's memory and descriptors.
+    WallRlimits = "wall-rlimits";
+    /// An actor makes no system call but those it needs.
+    WallSeccomp = "wall-seccomp";
 }
 
 /// What a process must be started with so that the same is off in it.
