@@ -33,6 +33,7 @@ const GUESTS: &[&str] = &[
     "failing",
     "fanin",
     "faults",
+    "hogs",
     "languages",
     "pingpong",
     "primes",

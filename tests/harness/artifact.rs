@@ -55,6 +55,16 @@ pub fn repository() -> PathBuf {
     std::env::var_os(REPOSITORY).map_or_else(compiled, PathBuf::from)
 }
 
+/// A program of the suite's own, of the same build as this test: an actor that is no guest's host.
+///
+/// # Panics
+/// If it was not built: `cargo xtask test` builds it.
+pub fn own_program(name: &str) -> PathBuf {
+    let own = program().with_file_name(name);
+    assert!(own.exists(), "{} is missing: run `cargo xtask test`", own.display());
+    own
+}
+
 /// Where everything that is built lies.
 pub(crate) fn target() -> PathBuf {
     repository().join("target")

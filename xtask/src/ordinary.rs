@@ -111,11 +111,13 @@ impl Place {
         }
         self.own("repository/target/tmp")?;
         let release = there.join("target/release");
-        let program = products::find(products, "bin", "greenroom", false)?;
-        bring(&program.path, &release.join("greenroom"))?;
-        let examples = products.iter().filter(|product| product.kind == "example" && !product.tests);
-        for example in examples.filter(|example| example.path.starts_with(target())) {
-            bring(&example.path, &release.join("examples").join(&example.name))?;
+        for product in products.iter().filter(|product| !product.tests && product.path.starts_with(target()))
+        {
+            match product.kind.as_str() {
+                "bin" => bring(&product.path, &release.join(&product.name))?,
+                "example" => bring(&product.path, &release.join("examples").join(&product.name))?,
+                _ => {}
+            }
         }
         let test = release.join("deps/e2e");
         bring(&products::find(products, "test", "e2e", true)?.path, &test)?;

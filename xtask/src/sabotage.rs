@@ -38,6 +38,9 @@ const ALL: Duration = Duration::from_secs(300);
 /// What is compiled quickly rather than well, a file of settings for cargo.
 const QUICK: &str = "xtask/src/sabotage/quick.toml";
 
+/// The programs that the tests run, or have actors execute.
+const BINS: &[&str] = &["greenroom", "liar", "villain"];
+
 /// Where what can be sabotaged lies, below `target`.
 const FOLDER: &str = "sabotage";
 
@@ -55,12 +58,20 @@ pub(crate) fn run(named: &[String]) -> anyhow::Result<ExitCode> {
     for verdict in &verdicts {
         say(&verdict.line(width));
     }
-    for skipped in chosen.iter().filter(|one| tests(**one).is_empty()) {
-        say(&format!("{:width$}  skipped: only root can try it", skipped.name()));
+    let (untested, untried): (Vec<_>, Vec<_>) = chosen
+        .iter()
+        .filter(|one| tests(**one).is_empty())
+        .map(|one| (one.name(), row(*one).is_empty()))
+        .partition(|(_, untested)| *untested);
+    for (name, _) in &untested {
+        say(&format!("{name:width$}  UNTESTED"));
     }
-    let wrong = verdicts.iter().filter(|verdict| !verdict.is_red()).count();
+    for (name, _) in &untried {
+        say(&format!("{name:width$}  skipped: only root can try it"));
+    }
+    let wrong = untested.len() + verdicts.iter().filter(|verdict| !verdict.is_red()).count();
     say(&format!(
-        "{} protections, {} tests, {wrong} that do not notice, {:.0} s",
+        "{} protections, {} tests, {wrong} amiss, {:.0} s",
         chosen.len(),
         verdicts.len(),
         began.elapsed().as_secs_f64()
@@ -100,7 +111,8 @@ impl Programs {
             arguments.extend(last);
             products::build(&arguments, &places)
         };
-        let program = build(&["build"], &["--bin", "greenroom"])?;
+        let bins = BINS.iter().flat_map(|name| ["--bin", name]).collect::<Vec<_>>();
+        let program = build(&["build"], &bins)?;
         let program = products::find(&program, "bin", "greenroom", false)?;
         ensure!(program.path.starts_with(&folder), "{} is in the way of others", program.path.display());
         let tests = build(&["test", "--no-run"], &["--lib", "--test", "e2e"])?;
@@ -131,7 +143,7 @@ fn end_leftovers(folder: &Path) {
     let own = std::process::id().to_string();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let process = entry.path();
-        let ours = fs::read_link(process.join("exe")).is_ok_and(|it| it == folder.join("release/greenroom"));
+        let ours = fs::read_link(process.join("exe")).is_ok_and(|it| it.starts_with(folder));
         let parent = fs::read_to_string(process.join("stat")).ok().and_then(|stat| {
             // `pid (name) state parent …`, where the name may hold anything.
             Some(stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.to_owned())

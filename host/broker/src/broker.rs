@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::catalogue::{Catalogue, Resolved};
+use crate::conduct;
 use crate::discovery::{self, Progress};
 use crate::grants::{self, Grant, GrantError};
 use crate::introduce;
@@ -206,18 +207,32 @@ impl Loop {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Message { actor, message } => self.handle_message(actor, message),
-            Event::Exited { actor, exit } => self.handle_exit(actor, exit),
-            Event::Misbehaved { actor, how } => {
-                tracing::error!(actor = %self.name(actor), how, "broke the control protocol; killed");
-                self.kill(actor);
+            Event::Message { actor, message, turn: _turn } => {
+                match conduct::lie(&self.tree, self.operator, actor, &message) {
+                    Some(how) if !Protection::Conduct.is_off() => self.punish(actor, &how),
+                    _ => self.handle_message(actor, message),
+                }
             }
+            Event::Exited { actor, exit } => self.handle_exit(actor, exit),
+            Event::Misbehaved { actor, how } => self.punish(actor, &how),
             Event::Published { actor, result } => self.handle_published(actor, result),
             Event::FoundBeyond { asker, request, result } => self.handle_found(asker, request, result),
             Event::ListedBeyond { asker, request, result } => {
                 let Some(record) = self.tree.get(asker) else { return };
                 discovery::tell_all(record, request, result.map_err(Into::into));
             }
+        }
+    }
+
+    /// Kills an actor that has said what no honest one does.
+    fn punish(&mut self, actor: Key, how: &str) {
+        let Some(record) = self.tree.get(actor).filter(|record| !record.is_gone()) else { return };
+        tracing::error!(actor = %record.id, pid = record.pid, how, "broke the control protocol; killed");
+        match record.stage {
+            Stage::Starting(_) => {
+                self.doom(actor, Failure::Reason(format!("it broke the control protocol: {how}")))
+            }
+            _ => self.kill(actor),
         }
     }
 

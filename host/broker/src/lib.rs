@@ -5,6 +5,7 @@
 
 mod broker;
 mod catalogue;
+mod conduct;
 mod discovery;
 mod grants;
 mod introduce;
@@ -24,7 +25,7 @@ pub use broker::{Broker, Settings, StartError};
 pub use catalogue::{Catalogue, ModuleOptions};
 pub use grants::{Grant, GrantError};
 pub use greenroom_sandbox::{Support, UnknownWall, Wall, Without};
-pub use process::{ACTOR, is_actor, run_actor};
+pub use process::{ACTOR, is_actor, run_actor, walls_around};
 pub use registry::{Directory, Entry, Publication, Registry, RegistryError, Seat};
 pub use report::{Report, Stream};
 pub use spawner::{ExecSpawner, Process, Spawner};

@@ -7,13 +7,13 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
 use greenroom_engine::{Engine, Grants, LoadedComponent, Mapped, Modules};
 use greenroom_runtime::{Actor, End, Identity};
 use greenroom_sabotage::Protection;
-use greenroom_sandbox::{Network, Purpose, Walls, Without, close_inherited};
+use greenroom_sandbox::{Network, Purpose, UnknownWall, Walls, Without, close_inherited};
 use greenroom_transport::{Attachment, Channel, Packet, channel_from_fd};
 use greenroom_wire::control::{self, Init, ToActor, ToBroker};
 use rustix::net::SocketType;
@@ -164,21 +164,36 @@ fn enclose(
     components: &[LoadedComponent],
     grants: &Grants,
 ) -> Result<Mapped, Box<dyn std::error::Error>> {
+    let folders = grants.dirs.iter().map(|(_, folder, writable)| (folder.as_fd(), *writable));
+    let code = components.iter().map(|component| component.code.as_fd());
+    let walls = walls_around(init, folders.collect(), code.collect())?;
+    let outer = walls.raise_first()?;
+    let mapped = Mapped::map(engine, &init.modules, components)?;
+    outer.raise_last()?;
+    Ok(mapped)
+}
+
+/// The walls around the process of an actor that has these folders, open, each with whether it may
+/// write there, and these files of compiled code.
+///
+/// # Errors
+/// [`UnknownWall`] when it is to go without one that there is not.
+pub fn walls_around<'a>(
+    init: &Init,
+    folders: Vec<(BorrowedFd<'a>, bool)>,
+    code: Vec<BorrowedFd<'a>>,
+) -> Result<Walls<'a>, UnknownWall> {
     let links = init.limits.children + init.limits.finds + init.limits.tree;
-    let walls = Walls {
+    Ok(Walls {
         without: Without::named(&init.without)?,
         purpose: Purpose::Actor,
         data_bytes: DATA_BYTES,
         open_files: OPEN_FILES.saturating_add(links as u64),
         cpu_seconds: None,
-        folders: grants.dirs.iter().map(|(_, folder, writable)| (folder.as_fd(), *writable)).collect(),
-        readable: components.iter().map(|component| component.code.as_fd()).collect(),
+        folders,
+        readable: code,
         network: Network::None,
-    };
-    let outer = walls.raise_first()?;
-    let mapped = Mapped::map(engine, &init.modules, components)?;
-    outer.raise_last()?;
-    Ok(mapped)
+    })
 }
 
 /// A name as the kernel shows it beside the process number: 15 bytes, no NUL.

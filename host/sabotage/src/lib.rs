@@ -35,10 +35,14 @@ macro_rules! protections {
 protections! {
     /// What an entry of a manifest does not name of a module cannot be called.
     Allowlist = "allowlist";
+    /// What an actor has asked is not read on while it takes no answers.
+    Backlog = "backlog";
     /// An actor has room for no more than so many children.
     Children = "children";
     /// The wall clock is read only by who may.
     Clock = "clock";
+    /// An actor that says what no honest one does is killed by the broker.
+    Conduct = "conduct";
     /// An actor exits when its control channel ends.
     ControlEnd = "control-end";
     /// A tree is no deeper than so many levels.
@@ -51,8 +55,12 @@ protections! {
     Finds = "finds";
     /// A child may write only where its parent may.
     Folders = "folders";
+    /// An actor without a control channel is killed.
+    HungUp = "hung-up";
     /// An actor that does not end when asked is killed.
     Kill = "kill";
+    /// A child that breaks the protocol on its portal is ended by whoever started it.
+    Liars = "liars";
     /// Connections are made only to hosts that were granted.
     Network = "network";
     /// An actor is ended by those who own it, and by nobody else.

@@ -144,6 +144,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("tests/fuzz/fuzz_targets/initiator.rs", "what libFuzzer calls"),
     ("tests/fuzz/fuzz_targets/message.rs", "what libFuzzer calls"),
     ("tests/fuzz/tests/allocations/mod.rs", "an allocator that counts"),
+    ("tests/harness/villain/raw.rs", "calls that no safe interface offers"),
     ("tests/guests/faults/src/traps.rs", "traps on purpose"),
 ];
 
