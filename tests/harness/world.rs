@@ -76,10 +76,10 @@ impl Default for Options {
             components: Vec::new(),
             isolated: Vec::new(),
             program: None,
-            rights: Rights { discover: false, publish: false, ..Rights::all() },
             without: Without::default(),
-            registry: None,
             forgetful: false,
+            rights: Rights { discover: false, publish: false, ..Rights::all() },
+            registry: None,
         }
     }
 }

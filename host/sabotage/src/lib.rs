@@ -33,6 +33,8 @@ macro_rules! protections {
 }
 
 protections! {
+    /// Below an actor there are no more than so many.
+    Actors = "actors";
     /// What an entry of a manifest does not name of a module cannot be called.
     Allowlist = "allowlist";
     /// What an actor has asked is not read on while it takes no answers.
@@ -61,6 +63,8 @@ protections! {
     Kill = "kill";
     /// A child that breaks the protocol on its portal is ended by whoever started it.
     Liars = "liars";
+    /// The limits of a child are at most its parent's.
+    LowerLimits = "lower-limits";
     /// Connections are made only to hosts that were granted.
     Network = "network";
     /// An actor is ended by those who own it, and by nobody else.
@@ -77,12 +81,12 @@ protections! {
     Rights = "rights";
     /// Actors are started only by who may.
     Spawn = "spawn";
+    /// An actor starts children no faster than that.
+    SpawnRate = "spawn-rate";
     /// An actor that does not come up in time is given up.
     StartUp = "start-up";
     /// An actor has room for no more than so many tasks.
     Tasks = "tasks";
-    /// A tree has no more than so many actors.
-    Tree = "tree";
     /// An actor reaches no file, port or process but those it was granted.
     WallLandlock = "wall-landlock";
     /// Nothing that an actor executes gains privileges.

@@ -88,7 +88,8 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
             suite("attacks::calls::f3_no_forbidden_call_is_made_behind_the_walls"),
             suite("attacks::calls::f3_no_forbidden_call_is_made_behind_seccomp_alone"),
         ],
-        Protection::Children | Protection::Tree => vec![quota(), reached()],
+        Protection::LowerLimits | Protection::SpawnRate => Vec::new(),
+        Protection::Actors | Protection::Children => vec![quota(), reached()],
         Protection::ControlEnd => {
             vec![suite("kills::a3_nothing_outlives_a_killed_broker").besides(&[Protection::ParentDeath])]
         }
