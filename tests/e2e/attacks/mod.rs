@@ -5,6 +5,8 @@
 
 mod bombs;
 mod calls;
+mod compile;
+mod hogs;
 mod lies;
 mod real;
 
