@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(150);
 const GUESTS: &[&str] = &[
     "broadcast",
     "cancel",
+    "escape",
     "failing",
     "fanin",
     "faults",

@@ -35,6 +35,22 @@ macro_rules! protections {
 protections! {
     /// An actor has room for no more than so many children.
     Children = "children";
+    /// The wall clock is read only by who may.
+    Clock = "clock";
+    /// A child may write only where its parent may.
+    Folders = "folders";
+    /// Connections are made only to hosts that were granted.
+    Network = "network";
+    /// Random numbers are for who may have them.
+    Random = "random";
+    /// A child's rights are a subset of its parent's.
+    Rights = "rights";
+    /// Actors are started only by who may.
+    Spawn = "spawn";
+    /// The limits of a child are at most its parent's.
+    LowerLimits = "lower-limits";
+    /// An actor starts children no faster than that.
+    SpawnRate = "spawn-rate";
     /// What an actor has asked is not read on while it takes no answers.
     Backlog = "backlog";
     /// An actor that says what no honest one does is killed by the broker.

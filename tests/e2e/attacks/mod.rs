@@ -6,22 +6,24 @@
 mod bombs;
 mod calls;
 mod compile;
+mod files;
 mod hogs;
 mod lies;
 mod real;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use greenroom::{DirGrant, RemoteError, Report, SpawnSpec, Wall};
+use greenroom::{DirGrant, RemoteError, Report, SpawnSpec, Wall, Without};
 use greenroom_tests::kind::{Exit, SpawnFailed};
-use greenroom_tests::villain::{ATTACK, DONE, EXECUTED, OUTSIDE, REFUSED};
+use greenroom_tests::villain::{ATTACK, DONE, EXECUTED, REFUSED};
 use greenroom_tests::{Options, Place, World, own_program, until};
 
 /// How an attack went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// The kernel did what was asked.
-    Done,
+    /// The kernel did what was asked; with what was read.
+    Done(String),
     /// It refused, with this error number.
     Refused(i32),
     /// The process was ended by this signal.
@@ -43,32 +45,37 @@ impl Outcome {
 /// calls that some actor may.
 struct Den {
     world: World,
-    outside: String,
+    grants: Vec<DirGrant>,
 }
 
 impl Den {
     /// One whose actors have these walls around them, and no others of the kernel's.
     fn new(place: &Place, walls: &[Wall]) -> Self {
-        let (granted, outside) = (place.folder().join("granted"), place.folder().join("outside"));
-        for folder in [&granted, &outside] {
-            std::fs::create_dir_all(folder).expect("a folder");
-        }
-        let options = Options {
-            dirs: vec![(granted, "/granted".to_owned(), true)],
-            without: Wall::ALL.into_iter().filter(|wall| !walls.contains(wall)).collect(),
-            program: Some(own_program("villain")),
-            ..Options::default()
-        };
-        Self { world: World::empty(place, options), outside: outside.display().to_string() }
+        let granted = place.folder().join("granted");
+        std::fs::create_dir_all(&granted).expect("a folder");
+        Self::with(place, walls, vec![(granted, "/granted".to_owned(), true)])
     }
 
-    /// Has an actor try an attack, and gives what became of it.
-    async fn attempt(&self, attack: &str) -> Outcome {
+    /// As [`Den::new`], whose actors are granted these folders.
+    fn with(place: &Place, walls: &[Wall], dirs: Vec<(PathBuf, String, bool)>) -> Self {
+        let grants = dirs.iter().map(|(_, path, writable)| match writable {
+            true => DirGrant::writable(path.clone()),
+            false => DirGrant::read_only(path.clone()),
+        });
+        let grants = grants.collect();
+        let program = Some(own_program("villain"));
+        let options = Options { dirs, without: without(walls), program, ..Options::default() };
+        Self { world: World::empty(place, options), grants }
+    }
+
+    /// Has an actor with these variables try an attack, and gives what became of it.
+    async fn attempt(&self, attack: &str, mut env: Vec<(String, String)>) -> Outcome {
+        env.push((ATTACK.to_owned(), attack.to_owned()));
         let spec = SpawnSpec {
             name: attack.to_owned(),
             modules: vec!["faults/faults".to_owned()],
-            dirs: vec![DirGrant::writable("/granted")],
-            env: vec![(ATTACK.to_owned(), attack.to_owned()), (OUTSIDE.to_owned(), self.outside.clone())],
+            dirs: self.grants.clone(),
+            env,
             ..SpawnSpec::default()
         };
         // It never says that it is ready, so that its end is the answer.
@@ -101,8 +108,16 @@ fn signal(error: &RemoteError) -> Option<i32> {
 }
 
 fn outcome(line: &str) -> Option<Outcome> {
-    if line == DONE || line == EXECUTED {
-        return Some(Outcome::Done);
+    if line == EXECUTED {
+        return Some(Outcome::Done(line.to_owned()));
+    }
+    if let Some(read) = line.strip_prefix(DONE) {
+        return Some(Outcome::Done(read.trim().to_owned()));
     }
     line.strip_prefix(REFUSED)?.trim().parse().ok().map(Outcome::Refused)
+}
+
+/// All walls but these.
+fn without(walls: &[Wall]) -> Without {
+    Wall::ALL.into_iter().filter(|wall| !walls.contains(wall)).collect()
 }

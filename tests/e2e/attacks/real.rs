@@ -14,7 +14,7 @@ async fn world(place: &Place, walls: &[Wall]) -> World {
     let folder = place.folder().join("granted");
     fs::create_dir_all(&folder).expect("a folder");
     fs::write(folder.join("file"), "text").expect("a file in it");
-    let without = Wall::ALL.into_iter().filter(|wall| !walls.contains(wall)).collect();
+    let without = super::without(walls);
     let dirs = vec![(folder, "/granted".to_owned(), true)];
     World::with(place, Options { dirs, without, ..Options::default() }).await
 }

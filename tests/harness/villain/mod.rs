@@ -6,9 +6,13 @@
 
 mod acts;
 mod calls;
+#[path = "../../guests/escape/src/escapes.rs"]
+mod escapes;
+mod files;
 mod ground;
 mod raw;
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -18,8 +22,11 @@ use greenroom_broker::walls_around;
 use greenroom_transport::{Attachment, channel_from_fd};
 use greenroom_wire::control::{self, Init, ToActor};
 
+use crate::corpus::{Attack, Wall};
 pub use acts::EXECUTED;
 pub use calls::{CALLS, Call, Unwalled};
+pub use escapes::ESCAPES;
+use escapes::Place;
 use ground::Ground;
 
 /// The variable of the actor's environment that names the attack.
@@ -33,6 +40,23 @@ pub const DONE: &str = "done";
 
 /// What one that was refused is told with; the error's number follows.
 pub const REFUSED: &str = "refused";
+
+/// The variable that names the folder around those that are granted, as `escapes.rs` tells of it.
+pub const BASE: &str = "BASE";
+
+/// Those of the ways out of which Landlock knows nothing.
+const NOT_LANDLOCK: &[&str] = &["fs-33"];
+
+/// The ways out, as the page tells of them: WASI keeps components from them all, whatever the kernel
+/// does; the same by native code is Landlock's to stop.
+pub fn escapes() -> Vec<Attack> {
+    let walls = |id: &str| match NOT_LANDLOCK.contains(&id) {
+        true => &[Wall::Wasi][..],
+        false => &[Wall::Wasi, Wall::Landlock],
+    };
+    let all = ESCAPES.iter().map(|escape| (escape.id, escape.title, walls(escape.id)));
+    all.map(|(id, title, walls)| Attack { id, title, walls, alone: walls }).collect()
+}
 
 /// Being the villain: what its `main` does.
 pub fn main() -> ExitCode {
@@ -66,12 +90,25 @@ fn play() -> io::Result<()> {
         let found = init.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         found.ok_or_else(|| io::Error::other(format!("the variable {name} is missing")))
     };
-    let (attack, ground) = (variable(ATTACK)?, Ground::take(PathBuf::from(variable(OUTSIDE)?))?);
-    let call = CALLS.iter().find(|call| call.attack.id == attack);
-    let call = call.ok_or_else(|| io::Error::other(format!("there is no attack {attack}")))?;
+    let attack = variable(ATTACK)?;
+    if let Some(call) = CALLS.iter().find(|call| call.attack.id == attack) {
+        let ground = Ground::take(PathBuf::from(variable(OUTSIDE)?))?;
+        enclose(&init, &held)?;
+        return tell((call.make)(&ground).map(|_| Vec::new()));
+    }
+    let escape = ESCAPES.iter().find(|escape| escape.id == attack);
+    let escape = escape.ok_or_else(|| io::Error::other(format!("there is no attack {attack}")))?;
+    let base = variable(BASE)?;
+    let granted = |name: &str| File::open(format!("{base}/{name}"));
+    let place = Place { rw: granted("rw")?, rw_path: format!("{base}/rw"), ro: granted("ro")?, base };
     enclose(&init, &held)?;
-    match (call.make)(&ground) {
-        Ok(_) => say(DONE),
+    tell((escape.run)(&place).map_err(|error| error.raw_os_error().unwrap_or_default()))
+}
+
+/// Says how an attack went, with what was read.
+fn tell(result: Result<Vec<u8>, i32>) -> io::Result<()> {
+    match result {
+        Ok(bytes) => say(format!("{DONE} {}", String::from_utf8_lossy(&bytes)).trim_end()),
         Err(errno) => say(&format!("{REFUSED} {errno}")),
     }
 }
