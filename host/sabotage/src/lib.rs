@@ -33,6 +33,8 @@ macro_rules! protections {
 }
 
 protections! {
+    /// Compiled code is used only if this host has sealed it.
+    CacheSeal = "cache-seal";
     /// An actor has room for no more than so many children.
     Children = "children";
     /// The wall clock is read only by who may.
@@ -59,6 +61,10 @@ protections! {
     HungUp = "hung-up";
     /// A child that breaks the protocol on its portal is ended by whoever started it.
     Liars = "liars";
+    /// A compiler that takes too long is ended.
+    CompileTime = "compile-time";
+    /// A compiler is walled in.
+    CompileWalls = "compile-walls";
     /// An actor has room for no more than so many tasks.
     Tasks = "tasks";
     /// An actor reaches no file, port or process but those it was granted.
