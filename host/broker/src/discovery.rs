@@ -47,13 +47,7 @@ pub(crate) enum Progress {
 }
 
 /// Takes in a question for an actor.
-pub(crate) fn find(
-    tree: &mut Tree,
-    asker: Key,
-    request: RequestId,
-    name: String,
-    wait: bool,
-) -> Progress {
+pub(crate) fn find(tree: &mut Tree, asker: Key, request: RequestId, name: String, wait: bool) -> Progress {
     let Some(record) = tree.get_mut(asker) else { return Progress::Settled };
     let refusal = if record.searches.len() + record.untaken >= record.limits.finds {
         let limit = LimitExceeded { limit: "finds".to_owned(), value: record.limits.finds as u64 };

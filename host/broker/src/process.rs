@@ -106,7 +106,7 @@ async fn serve(channel: Channel, init: Init, attachments: Vec<Attachment>) -> io
     };
     let engine = Engine::new().map_err(|error| io::Error::other(error.to_string()))?;
     let loaded = tokio::select! {
-        loaded = Modules::load(&engine, &init.modules, &components, grants) => loaded,
+        loaded = Modules::load(&engine, &init.modules, &components, grants, &init.limits) => loaded,
         // Nothing but orders can come before the actor is ready.
         _ = channel.receive() => return Ok(End::Ordered),
     };

@@ -35,12 +35,34 @@ macro_rules! protections {
 protections! {
     /// An actor has room for no more than so many children.
     Children = "children";
+    /// The host copies no more from a guest at once than that.
+    Copy = "copy";
+    /// A call uses no more processor time than that.
+    Cpu = "cpu";
+    /// The tables of an actor hold no more than that.
+    Elements = "elements";
+    /// An actor has room for no more than so many instances.
+    Instances = "instances";
     /// The limits of a child are at most its parent's.
     LowerLimits = "lower-limits";
+    /// A line of the log is no longer than that.
+    LogLine = "log-line";
+    /// An actor logs no more lines than that in a second.
+    LogRate = "log-rate";
+    /// The instances of an actor have no more memory than that.
+    Memory = "memory";
+    /// An actor sends no larger payload than that.
+    Payload = "payload";
+    /// No more waits to be sent to the broker than that.
+    Queue = "queue";
+    /// An instance holds no more resources than that.
+    Resources = "resources";
     /// An actor starts children no faster than that.
     SpawnRate = "spawn-rate";
     /// An actor has room for no more than so many tasks.
     Tasks = "tasks";
+    /// A call takes no longer than that.
+    Wall = "wall";
 }
 
 /// What a process must be started with so that the same is off in it.

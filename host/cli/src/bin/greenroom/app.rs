@@ -218,7 +218,8 @@ impl App {
         }
         for (name, value) in &flags.limits {
             let limit = Limit::named(name).ok_or_else(|| {
-                CliError::input(format!("--limit: there is no limit `{name}`")).hint(suggest(name, &limits::names()))
+                CliError::input(format!("--limit: there is no limit `{name}`"))
+                    .hint(suggest(name, &limits::names()))
             })?;
             limits::set(&mut self.limits, limit, value)
                 .map_err(|why| CliError::input(format!("--limit {name}={value}: {why}")))?;

@@ -68,10 +68,12 @@ pub(crate) fn set(limits: &mut Limits, limit: Limit, text: &str) -> Result<(), S
 fn read(limit: Limit, text: &str) -> Result<u64, String> {
     match limit.unit() {
         Unit::Count | Unit::Rate => whole(text, 0),
-        Unit::Bytes => match SIZES.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift))) {
-            Some((number, shift)) => whole(number.trim_end(), shift),
-            None => whole(text, 0),
-        },
+        Unit::Bytes => {
+            match SIZES.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift))) {
+                Some((number, shift)) => whole(number.trim_end(), shift),
+                None => whole(text, 0),
+            }
+        }
         Unit::Time if text == NONE && never(limit, limit.most()) => Ok(limit.most()),
         Unit::Time => {
             let time = humantime::parse_duration(text);
