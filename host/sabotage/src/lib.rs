@@ -49,8 +49,28 @@ protections! {
     Rights = "rights";
     /// Actors are started only by who may.
     Spawn = "spawn";
+    /// The host copies no more from a guest at once than that.
+    Copy = "copy";
+    /// A call uses no more processor time than that.
+    Cpu = "cpu";
+    /// The tables of an actor hold no more than that.
+    Elements = "elements";
+    /// An actor has room for no more than so many instances.
+    Instances = "instances";
     /// The limits of a child are at most its parent's.
     LowerLimits = "lower-limits";
+    /// A line of the log is no longer than that.
+    LogLine = "log-line";
+    /// An actor logs no more lines than that in a second.
+    LogRate = "log-rate";
+    /// The instances of an actor have no more memory than that.
+    Memory = "memory";
+    /// An actor sends no larger payload than that.
+    Payload = "payload";
+    /// No more waits to be sent to the broker than that.
+    Queue = "queue";
+    /// An instance holds no more resources than that.
+    Resources = "resources";
     /// An actor starts children no faster than that.
     SpawnRate = "spawn-rate";
     /// What an actor has asked is not read on while it takes no answers.
@@ -75,6 +95,8 @@ protections! {
     WallRlimits = "wall-rlimits";
     /// An actor makes no system call but those it needs.
     WallSeccomp = "wall-seccomp";
+    /// A call takes no longer than that.
+    Wall = "wall";
 }
 
 /// What a process must be started with so that the same is off in it.

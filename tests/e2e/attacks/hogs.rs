@@ -48,7 +48,10 @@ async fn hog(sty: &Sty, hog: Hog) {
 fn calls_of_a_sibling_are_as_quick_beside_every_hog() {
     undisturbed(async |place| {
         let mut slow = Vec::new();
-        for bomb in BOMBS.iter().filter(|b| std::env::var("HOGS").map_or(true, |h| h.contains(&format!("{:?}", b.hog)))) {
+        for bomb in BOMBS
+            .iter()
+            .filter(|b| std::env::var("HOGS").map_or(true, |h| h.contains(&format!("{:?}", b.hog))))
+        {
             // Each has an actor of its own, of which nothing is left before the next.
             let sty = Sty::new(place).await;
             let mut best: Option<(Duration, Duration)> = None;
