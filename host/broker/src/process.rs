@@ -122,7 +122,7 @@ async fn serve(channel: Channel, init: Init, attachments: Vec<Attachment>) -> io
     let engine = Engine::new().map_err(|error| io::Error::other(error.to_string()))?;
     let loaded = async {
         let mapped = enclose(&init, &engine, &components, &grants).map_err(|error| error.to_string())?;
-        let loaded = Modules::load(&engine, &init.modules, &mapped, grants).await;
+        let loaded = Modules::load(&engine, &init.modules, &mapped, grants, &init.limits).await;
         loaded.map_err(|error| error.to_string())
     };
     let loaded = tokio::select! {

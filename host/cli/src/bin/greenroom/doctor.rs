@@ -7,12 +7,13 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use greenroom::{Cache, Directory, Engine};
+use greenroom::{Cache, Directory, Engine, Support, Wall, Without};
 use rustix::process::{PidfdFlags, Resource, getpid, getrlimit, pidfd_open};
 use serde::Serialize;
 
 use crate::args::Format;
 use crate::error::CliError;
+use crate::prepare::compiler;
 use crate::values::write_line;
 
 /// Say what this machine can and cannot do, and how to fix it
@@ -140,8 +141,8 @@ fn kernel() -> Finding {
     };
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) if (major, minor) >= (5, 4) => Finding::ok(format!("Linux {release}")),
-        _ => Finding::new(Grade::Fail, format!("Linux {release}")).hint("5.4 or later is needed"),
+        (Some(major), Some(minor)) if (major, minor) >= (5, 9) => Finding::ok(format!("Linux {release}")),
+        _ => Finding::new(Grade::Fail, format!("Linux {release}")).hint("5.9 or later is needed"),
     }
 }
 
@@ -179,10 +180,10 @@ fn address_space() -> Finding {
 }
 
 fn cache_folder() -> Finding {
-    match Cache::open_default() {
+    match compiler(&Without::default()).and_then(|compiler| Ok(Cache::open_default(compiler)?)) {
         Ok(_) => Finding::ok("compiled components are kept"),
         Err(error) => {
-            Finding::new(Grade::Fail, error.to_string()).hint("set XDG_CACHE_HOME to a folder that you own")
+            Finding::new(Grade::Fail, error.message()).hint("set XDG_CACHE_HOME to a folder that you own")
         }
     }
 }
@@ -247,21 +248,29 @@ fn cgroups() -> Finding {
 }
 
 fn landlock() -> Finding {
-    let modules = told("/sys/kernel/security/lsm");
-    match modules {
-        None => Finding::new(Grade::Warn, "unknown: /sys/kernel/security is not to be read")
-            .hint("mount securityfs; nothing depends on it yet"),
-        Some(modules) => fact(
-            modules.split(',').any(|module| module == "landlock"),
-            "landlock",
-            "boot with lsm=landlock,…",
-        ),
+    let support = Support::of_this_machine();
+    match support.landlock {
+        Some(version) if !support.missing().contains(&Wall::Landlock) => {
+            Finding::ok(format!("version {version}: actors are kept from files and ports"))
+        }
+        version => {
+            let found = version.map_or("none".to_owned(), |version| format!("version {version}: too old"));
+            wall(Wall::Landlock, found, "boot Linux 6.2 or later, with `landlock` in lsm=")
+        }
     }
 }
 
 fn seccomp() -> Finding {
-    let actions = told("/proc/sys/kernel/seccomp/actions_avail");
-    fact(actions.is_some(), "filters of system calls", "use a kernel with CONFIG_SECCOMP_FILTER")
+    match Support::of_this_machine().missing().contains(&Wall::Seccomp) {
+        false => Finding::ok("actors make no system calls but their own"),
+        true => wall(Wall::Seccomp, "none", "use a kernel with CONFIG_SECCOMP_FILTER"),
+    }
+}
+
+/// A wall that actors cannot raise here, and so do not start.
+fn wall(wall: Wall, found: impl Into<String>, fix: &str) -> Finding {
+    let hint = format!("{fix}; for what you trust, `--without {wall}` goes without it");
+    Finding::new(Grade::Fail, found).hint(hint)
 }
 
 fn user_namespaces() -> Finding {

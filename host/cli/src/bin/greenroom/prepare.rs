@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use greenroom::{
-    Cache, Catalogue, ComponentInfo, DirGrant, Directory, Engine, Grant, ModuleOptions, Registry, Setup,
-    SpawnSpec,
+    Cache, Catalogue, ComponentInfo, DirGrant, Directory, Engine, ExecCompiler, Grant, ModuleOptions,
+    Registry, Setup, SpawnSpec, Without,
 };
 
 use crate::app::{App, Module};
@@ -36,7 +36,7 @@ impl App {
     /// When something cannot be; several mistakes of a manifest are told together.
     pub(crate) fn prepare(&self, builder: &mut Builder) -> Result<Ready, CliError> {
         let engine = Engine::new().map_err(|error| CliError::ended(125, format!("no engine: {error}")))?;
-        let cache = Cache::open_default()?;
+        let cache = Cache::open_default(compiler(&self.without)?)?;
         let mut catalogue = Catalogue::default();
         let (mut infos, mut grants) = (Vec::new(), Vec::new());
         let mut mistakes = self.manifest.clone().map(Mistakes::none);
@@ -90,9 +90,19 @@ impl App {
             without: self.without.clone(),
             registry: registry(),
             log: (self.log > Level::Info).then(|| log::filter(self.log)),
-            program: std::env::current_exe().map_err(host_failed)?,
+            program: program()?,
         })
     }
+}
+
+/// This program, for its actors to execute.
+fn program() -> Result<PathBuf, CliError> {
+    std::env::current_exe().map_err(host_failed)
+}
+
+/// What compiles components: this program, in another process.
+pub(crate) fn compiler(without: &Without) -> Result<ExecCompiler, CliError> {
+    Ok(ExecCompiler { without: without.clone(), ..ExecCompiler::new(program()?) })
 }
 
 /// Where other programs find the tree; nowhere, if that is not safe: it runs all the same.
