@@ -59,6 +59,10 @@ const fn broker(name: &'static str) -> Test {
     Test::of(Program::Unit("greenroom_broker"), name)
 }
 
+const fn engine(name: &'static str) -> Test {
+    Test::of(Program::Unit("greenroom_engine"), name)
+}
+
 const fn runtime(name: &'static str) -> Test {
     Test::of(Program::Unit("greenroom_runtime"), name)
 }
@@ -88,7 +92,29 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
             suite("attacks::calls::f3_no_forbidden_call_is_made_behind_the_walls"),
             suite("attacks::calls::f3_no_forbidden_call_is_made_behind_seccomp_alone"),
         ],
-        Protection::LowerLimits | Protection::SpawnRate => Vec::new(),
+        Protection::Copy
+        | Protection::LogLine
+        | Protection::LogRate
+        | Protection::Payload
+        | Protection::Queue
+        | Protection::Resources
+        | Protection::SpawnRate
+        | Protection::Wall
+        | Protection::CompileWalls
+        | Protection::LowerLimits => Vec::new(),
+        Protection::CacheSeal => vec![
+            engine("cache::tests::no_flipped_bit_is_believed"),
+            engine("cache::tests::an_entry_of_another_key_or_name_is_made_again"),
+        ],
+        Protection::CompileTime => {
+            vec![broker("compiler::tests::a_compiler_that_never_answers_is_ended_in_time").hanging()]
+        }
+        Protection::Cpu => vec![engine("bounds::tests::each_call_is_charged_for_its_own_time")],
+        Protection::Instances => vec![engine("bounds::tests::a_seat_is_free_again_when_it_is_left")],
+        Protection::Elements => vec![engine("bounds::tests::tables_count_as_elements_and_as_memory")],
+        Protection::Memory => {
+            vec![engine("bounds::tests::memory_is_counted_over_all_instances_and_given_back")]
+        }
         Protection::Actors | Protection::Children => vec![quota(), reached()],
         Protection::ControlEnd => {
             vec![suite("kills::a3_nothing_outlives_a_killed_broker").besides(&[Protection::ParentDeath])]
