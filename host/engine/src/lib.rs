@@ -4,6 +4,7 @@
 //! turning traps into data. Must not know: sockets, processes, who calls. Invariant: whatever
 //! a guest does, its caller gets an outcome.
 
+mod bounds;
 mod cache;
 mod callee;
 mod compile;
