@@ -7,15 +7,18 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use greenroom_abi::kind::Exit;
 use greenroom_abi::{ActorId, RemoteError};
+use greenroom_sabotage::Protection;
 use greenroom_transport::{Attachment, Channel, Packet};
-use greenroom_wire::control::{self, ActorEntry, RequestId, ToBroker};
+use greenroom_wire::control::{self, ActorEntry, Limits, LogLine, RequestId, ToBroker};
+use greenroom_wire::{Gate, Passage};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
+use crate::harmless::harmless;
 use crate::registry::beyond::Beyond;
 use crate::registry::{Entry, Publication, RegistryError};
 use crate::report::Report;
@@ -24,6 +27,9 @@ use crate::tree::Key;
 
 /// How long the last lines of a dead actor's output may take to arrive.
 const LAST_WORDS: Duration = Duration::from_millis(50);
+
+/// How many lines that count others an actor may log beside its own, in a second.
+const COUNTS: usize = 4;
 
 /// What a search beyond the tree came to: who was found, and the pipe there.
 pub(crate) type FoundBeyond = Result<Option<(ActorId, Attachment)>, Box<RemoteError>>;
@@ -63,6 +69,7 @@ impl Watch {
         &self,
         actor: Key,
         reporter: Reporter,
+        limits: &Limits,
         channel: Channel,
     ) -> mpsc::UnboundedSender<Packet> {
         let channel = Arc::new(channel);
@@ -75,7 +82,9 @@ impl Watch {
                 }
             }
         });
-        let events = self.0.clone();
+        let (events, limits) = (self.0.clone(), limits.clone());
+        // An actor counts its lines itself; this is for one that does not. Seconds begin when they like.
+        let mut gate = Gate::new(2 * limits.log_rate + COUNTS);
         tokio::spawn(async move {
             let how = loop {
                 let packet = match channel.receive().await {
@@ -87,9 +96,25 @@ impl Watch {
                     Err(error) => break error.to_string(),
                 };
                 let name = || reporter.actor.name.clone();
+                let mut admit = || match gate.pass(Instant::now()) {
+                    Passage::Through { dropped } => Some(dropped),
+                    Passage::Dropped { .. } if Protection::BrokerLogRate.is_off() => Some(0),
+                    Passage::Dropped { .. } => None,
+                };
                 let report = match control::decode(&packet.bytes) {
-                    Ok(ToBroker::Log(line)) => Report::Log { actor: name(), line },
+                    Ok(ToBroker::Log(line)) => {
+                        let Some(dropped) = admit() else { continue };
+                        if dropped > 0 {
+                            let line = limits.dropped(dropped);
+                            let _ = reporter.send(Report::Log { actor: name(), line }).await;
+                        }
+                        Report::Log { actor: name(), line: shown(line, &limits) }
+                    }
                     Ok(ToBroker::Progress { done, total, message }) => {
+                        if admit().is_none() {
+                            continue;
+                        }
+                        let message = harmless(&limits.shortened(message)).into_owned();
                         Report::Progress { actor: name(), done, total, message }
                     }
                     Ok(message) => {
@@ -182,6 +207,12 @@ impl Watch {
             let _ = events.send(Event::ListedBeyond { asker, request, result });
         });
     }
+}
+
+/// A line as it may be shown.
+fn shown(LogLine { level, target, message, task }: LogLine, limits: &Limits) -> LogLine {
+    let shown = |text| harmless(&limits.shortened(text)).into_owned();
+    LogLine { level, target: shown(target), message: shown(message), task: task.map(shown) }
 }
 
 #[expect(unsafe_code, reason = "tokio makes the promise of I/O safety explicit")]

@@ -12,6 +12,7 @@ mod host;
 mod inspect;
 mod modules;
 mod naming;
+mod output;
 mod plain;
 mod resident;
 mod signature;

@@ -33,6 +33,8 @@ macro_rules! protections {
 }
 
 protections! {
+    /// The broker takes no more lines of an actor than that in a second.
+    BrokerLogRate = "broker-log-rate";
     /// An actor has room for no more than so many children.
     Children = "children";
     /// The host copies no more from a guest at once than that.
@@ -41,6 +43,10 @@ protections! {
     Cpu = "cpu";
     /// The tables of an actor hold no more than that.
     Elements = "elements";
+    /// Writes of nothing are dropped.
+    EmptyWrites = "empty-writes";
+    /// A thread ends the turns of guests.
+    Epochs = "epochs";
     /// An actor has room for no more than so many instances.
     Instances = "instances";
     /// The limits of a child are at most its parent's.
@@ -55,14 +61,20 @@ protections! {
     Payload = "payload";
     /// No more waits to be sent to the broker than that.
     Queue = "queue";
+    /// An actor writes no more lines than that in a second.
+    OutputRate = "output-rate";
     /// An instance holds no more resources than that.
     Resources = "resources";
     /// An actor starts children no faster than that.
     SpawnRate = "spawn-rate";
+    /// What actors say cannot command a terminal.
+    TerminalEscapes = "terminal-escapes";
     /// An actor has room for no more than so many tasks.
     Tasks = "tasks";
     /// A call takes no longer than that.
     Wall = "wall";
+    /// The process of a guest whose turn does not end is given up.
+    Watchdog = "watchdog";
 }
 
 /// What a process must be started with so that the same is off in it.
