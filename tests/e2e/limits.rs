@@ -8,7 +8,8 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use greenroom::{Limit, Limits, RemoteError, Report, SpawnSpec, payload};
 use greenroom_tests::kind::{LimitExceeded, PermissionDenied, SpawnFailed};
-use greenroom_tests::{Begun, Options, Place, World, alone, guest, until};
+use greenroom_tests::{Begun, Options, Place, Signal, World, alone, guest, kill, until};
+use serde_bytes::ByteBuf;
 use serde_json::{Value, json};
 
 /// Soon enough for what is to happen at once, on a machine that does much else.
@@ -88,6 +89,8 @@ fn f2_processor_time_of_a_call_is_bounded() {
             assert_eq!(world.call::<u64>(&[], "faults:burn", &json!({"ms": 100})).await, Ok(100));
         }
         assert_eq!(world.call::<u64>(&[], "faults:sleep_ms", &json!({"ms": 600})).await, Ok(600));
+        // The one that ran for too long went with its instance, and not with its process.
+        assert_eq!(world.processes().len(), 1);
         let _child = child(&world, &[("cpu", 50_000_000)]).await.expect("it starts");
         runs_into(&world, &["child"], "faults:burn", json!({"ms": 10_000}), Limit::Cpu, 50_000_000).await;
         world.end().await;
@@ -145,10 +148,44 @@ fn f2_payloads_are_bounded() {
     alone(async |place| {
         let world = within(place, Limits { payload: MIB, ..Limits::default() }).await;
         runs_into(&world, &[], "greed:give", json!({"bytes": MIB}), Limit::Payload, MIB).await;
-        world.call::<Value>(&[], "greed:give", &json!({"bytes": MIB / 2})).await.expect("it is half");
+        world.call::<ByteBuf>(&[], "greed:give", &json!({"bytes": MIB / 2})).await.expect("it is half");
         let _child = child(&world, &[]).await.expect("it starts");
         let call = json!({"with": "child", "count": 1, "bytes": MIB});
         runs_into(&world, &[], "greed:call", call, Limit::Payload, MIB).await;
+        world.end().await;
+    });
+}
+
+#[test]
+fn f2_what_waits_to_be_sent_is_bounded() {
+    alone(async |place| {
+        let world = within(place, Limits { queue: 4 * MIB, ..Limits::default() }).await;
+        let _child = child(&world, &[]).await.expect("it starts");
+        kill(world.pid("root/child"), Signal::STOP);
+        let call = json!({"with": "child", "count": 30, "bytes": MIB / 2});
+        runs_into(&world, &[], "greed:call", call, Limit::Queue, 4 * MIB).await;
+        kill(world.pid("root/child"), Signal::CONT);
+        until("there is room again", SOON, async || {
+            let echo =
+                json!({"path": ["child"], "function": "faults:count", "kwargs": ByteBuf::from([0xa0])});
+            world.call::<ByteBuf>(&[], "stage:pass", &echo).await.ok()
+        })
+        .await;
+        world.end().await;
+    });
+}
+
+#[test]
+fn f2_open_streams_are_bounded() {
+    alone(async |place| {
+        let world = within(place, Limits { streams: 10, ..Limits::default() }).await;
+        let _child = child(&world, &[]).await.expect("it starts");
+        runs_into(&world, &[], "greed:stream", json!({"with": "child", "count": 11}), Limit::Streams, 10)
+            .await;
+        until("those that were open are closed", SOON, async || {
+            world.call::<u32>(&[], "greed:stream", &json!({"with": "child", "count": 10})).await.ok()
+        })
+        .await;
         world.end().await;
     });
 }
@@ -175,7 +212,10 @@ fn f2_tasks_children_and_finds_are_bounded() {
         let _child = child(&world, &[("tasks", 3)]).await.expect("it starts");
         let call = json!({"with": "child", "count": 5, "bytes": 1});
         runs_into(&world, &[], "greed:call", call, Limit::Tasks, 3).await;
-        runs_into(&world, &[], "greed:find", json!({"name": "nobody", "count": 20}), Limit::Finds, 4).await;
+        let wait = json!({"name": "nobody", "ms": 10_000});
+        let waiting: Vec<_> = (0..4).map(|_| world.call::<Value>(&[], "seek:wait", &wait)).collect();
+        runs_into(&world, &[], "seek:wait", wait.clone(), Limit::Finds, 4).await;
+        drop(waiting);
         world.end().await;
     });
 }
@@ -188,11 +228,15 @@ fn f2_lines_of_the_log_are_bounded_in_number_and_length() {
         world.call::<Value>(&[], "faults:flood_log", &json!({"lines": 5000})).await.expect("it is heard out");
         let told = until("the rest is counted", SOON, async || {
             let logged = world.logged();
-            logged.iter().any(|line| line.contains("dropped: limit `log-rate` of 50 reached")).then_some(logged)
+            logged
+                .iter()
+                .any(|line| line.contains("dropped: limit `log-rate` of 50 reached"))
+                .then_some(logged)
         })
         .await;
         let passed = told.iter().filter(|line| line.starts_with("flood: line")).count();
-        let dropped = told.iter().filter_map(|line| line.split_once(" lines dropped")?.0.parse::<usize>().ok());
+        let dropped =
+            told.iter().filter_map(|line| line.split_once(" lines dropped")?.0.parse::<usize>().ok());
         assert_eq!(passed + dropped.sum::<usize>(), 5000, "nothing is lost without a word");
         assert!(passed <= 50 * 20, "{passed} lines of 5000 went through");
         tokio::time::sleep(Duration::from_millis(1100)).await;
@@ -213,7 +257,8 @@ fn f2_a_childs_limits_are_at_most_its_parents() {
         for limit in Limit::ALL {
             let value = world_limit(*limit) + 1;
             let error = child(&world, &[(limit.name(), value)]).await.expect_err("more than there is");
-            let PermissionDenied { right } = error.downcast().unwrap_or_else(|| panic!("{limit:?}: {error:?}"));
+            let PermissionDenied { right } =
+                error.downcast().unwrap_or_else(|| panic!("{limit:?}: {error:?}"));
             assert!(right.contains(&format!("`{}`", limit.name())), "{right}");
         }
         for (name, value, reason) in [

@@ -49,6 +49,8 @@ protections! {
     Epochs = "epochs";
     /// An actor has room for no more than so many instances.
     Instances = "instances";
+    /// No more waits to be sent over a link than that.
+    LinkQueue = "link-queue";
     /// The limits of a child are at most its parent's.
     LowerLimits = "lower-limits";
     /// A line of the log is no longer than that.
@@ -67,6 +69,8 @@ protections! {
     Resources = "resources";
     /// An actor starts children no faster than that.
     SpawnRate = "spawn-rate";
+    /// An actor has no more streams open than that.
+    Streams = "streams";
     /// What actors say cannot command a terminal.
     TerminalEscapes = "terminal-escapes";
     /// An actor has room for no more than so many tasks.
