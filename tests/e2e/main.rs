@@ -3,6 +3,7 @@
 //! Owns: the promises of `docs/semantics.md` as tests. Invariant: nothing is left behind by
 //! any test.
 
+mod attacks;
 mod calls;
 mod contexts;
 mod contract;

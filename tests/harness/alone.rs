@@ -30,9 +30,11 @@ const PATIENCE: Duration = Duration::from_secs(150);
 const GUESTS: &[&str] = &[
     "broadcast",
     "cancel",
+    "escape",
     "failing",
     "fanin",
     "faults",
+    "hogs",
     "languages",
     "pingpong",
     "primes",

@@ -46,7 +46,22 @@ pub fn foreign(name: &str) -> PathBuf {
     component
 }
 
+/// A program of the suite's own, of the same build as this test: an actor that is no guest's host.
+///
+/// # Panics
+/// If it was not built: `cargo xtask test` builds it.
+pub fn own_program(name: &str) -> PathBuf {
+    let own = program().with_file_name(name);
+    assert!(own.exists(), "{} is missing: run `cargo xtask test`", own.display());
+    own
+}
+
+/// The top of the repository.
+pub(crate) fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
+}
+
 /// Where everything that is built lies.
 pub(crate) fn target() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").join("target")
+    repository().join("target")
 }

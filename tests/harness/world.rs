@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use greenroom::{
     ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Isolation, Limits, ModuleOptions, Portal,
-    Registry, RemoteError, Report, Rights, Setup, SpawnSpec, payload,
+    Registry, RemoteError, Report, Rights, Setup, SpawnSpec, Without, payload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,7 @@ const MODULES: [&str; 8] = [
 ];
 
 /// What a world is made of, where it is not as usual.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Options {
     /// The bounds of every actor.
     pub limits: Limits,
@@ -57,10 +57,32 @@ pub struct Options {
     pub isolated: Vec<(String, PathBuf, Isolation)>,
     /// What actor processes execute, instead of `greenroom`.
     pub program: Option<PathBuf>,
-    /// What the root actor may do beyond its tree.
+    /// What the root actor may do: by default all that is no matter of other programs. Nor are its
+    /// children denied any of it, unless a test does so.
     pub rights: Rights,
+    /// The walls that its actors do not raise.
+    pub without: Without,
     /// Where it is made known to other programs; nowhere otherwise.
     pub registry: Option<Arc<dyn Registry>>,
+    /// Whether what actors report is forgotten at once, as it may be much.
+    pub forgetful: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            dirs: Vec::new(),
+            env: Vec::new(),
+            components: Vec::new(),
+            isolated: Vec::new(),
+            program: None,
+            without: Without::default(),
+            forgetful: false,
+            rights: Rights { discover: false, publish: false, ..Rights::all() },
+            registry: None,
+        }
+    }
 }
 
 /// A running tree.
@@ -105,7 +127,7 @@ impl World {
     /// # Panics
     /// If there is no root.
     pub async fn with(place: &Place, options: Options) -> Self {
-        let (dirs, env, rights) = (options.dirs.clone(), options.env.clone(), options.rights);
+        let (dirs, env, rights) = (options.dirs.clone(), options.env.clone(), options.rights.clone());
         let mut world = Self::empty(place, options);
         let dirs = dirs.into_iter().map(|(_, guest, writable)| DirGrant {
             source: guest.clone(),
@@ -149,15 +171,19 @@ impl World {
             catalogue,
             limits: options.limits,
             grants: grants.collect(),
+            without: options.without,
             registry: options.registry,
             log: None,
             program: options.program.unwrap_or_else(program),
         };
         let (host, mut arriving) = Host::start(setup).expect("a broker");
         let reports = Arc::new(Mutex::new(Vec::new()));
-        let kept = reports.clone();
+        let (kept, forgetful) = (reports.clone(), options.forgetful);
         let listener = tokio::spawn(async move {
             while let Some(report) = arriving.recv().await {
+                if forgetful {
+                    continue;
+                }
                 kept.lock().unwrap_or_else(PoisonError::into_inner).push(report);
             }
         });

@@ -12,6 +12,8 @@ use std::time::{Instant, SystemTime};
 
 use greenroom_abi::kind::{Exit, PermissionDenied, SpawnFailed};
 use greenroom_abi::{ActorId, RemoteError};
+use greenroom_sabotage::Protection;
+use greenroom_sandbox::Without;
 use greenroom_transport::{Attachment, Channel, attach, channel_from_fd, socket_channel, socket_pipe};
 use greenroom_wire::control::{Init, Limits, RequestId, Rights, SpawnSpec, ToActor, ToBroker};
 use rustix::process::{Signal, pidfd_send_signal};
@@ -19,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::catalogue::{Catalogue, Resolved};
+use crate::conduct;
 use crate::discovery::{self, Progress};
 use crate::grants::{self, Grant, GrantError};
 use crate::introduce;
@@ -49,7 +52,9 @@ pub struct Settings {
     pub limits: Limits,
     /// What the operator may grant to its root actors.
     pub grants: Vec<Grant>,
-    /// What root actors may do beyond the tree.
+    /// The walls that actors do not raise around themselves.
+    pub without: Without,
+    /// What the operator may do, and grant to its root actors.
     pub rights: Rights,
     /// The log filter of actor processes, in `tracing`'s syntax.
     pub log: Option<String>,
@@ -160,7 +165,7 @@ impl Loop {
         let mut broker = Self { settings, tree, operator: key, beyond, book, events, visits, watch };
         let packets = broker.watch.channel(key, broker.reporter(&id, &[]), &broker.settings.limits, channel);
         let record = Record {
-            rights: broker.settings.rights,
+            rights: broker.settings.rights.clone(),
             limits: broker.settings.limits.clone(),
             grants: broker.settings.grants.clone(),
             ..Record::new(id, std::process::id(), packets)
@@ -203,18 +208,32 @@ impl Loop {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Message { actor, message } => self.handle_message(actor, message),
-            Event::Exited { actor, exit } => self.handle_exit(actor, exit),
-            Event::Misbehaved { actor, how } => {
-                tracing::error!(actor = %self.name(actor), how, "broke the control protocol; killed");
-                self.kill(actor);
+            Event::Message { actor, message, turn: _turn } => {
+                match conduct::lie(&self.tree, self.operator, actor, &message) {
+                    Some(how) if !Protection::Conduct.is_off() => self.punish(actor, &how),
+                    _ => self.handle_message(actor, message),
+                }
             }
+            Event::Exited { actor, exit } => self.handle_exit(actor, exit),
+            Event::Misbehaved { actor, how } => self.punish(actor, &how),
             Event::Published { actor, result } => self.handle_published(actor, result),
             Event::FoundBeyond { asker, request, result } => self.handle_found(asker, request, result),
             Event::ListedBeyond { asker, request, result } => {
                 let Some(record) = self.tree.get(asker) else { return };
                 discovery::tell_all(record, request, result.map_err(Into::into));
             }
+        }
+    }
+
+    /// Kills an actor that has said what no honest one does.
+    fn punish(&mut self, actor: Key, how: &str) {
+        let Some(record) = self.tree.get(actor).filter(|record| !record.is_gone()) else { return };
+        tracing::error!(actor = %record.id, pid = record.pid, how, "broke the control protocol; killed");
+        match record.stage {
+            Stage::Starting(_) => {
+                self.doom(actor, Failure::Reason(format!("it broke the control protocol: {how}")))
+            }
+            _ => self.kill(actor),
         }
     }
 
@@ -287,6 +306,9 @@ impl Loop {
         if record.ladder.is_some() {
             return Err(failed(format!("actor `{}` is being cancelled", record.id)));
         }
+        if !record.rights.spawn && !Protection::Spawn.is_off() {
+            return Err(RemoteError::of(&PermissionDenied { right: "spawn".to_owned() }));
+        }
         let standing = Standing { children: record.children.len(), depth: record.path.len() };
         quota::check(standing, &record.limits)?;
         self.tree.above(parent).try_for_each(|(above, alive)| quota::check_below(alive, &above.limits))?;
@@ -298,11 +320,13 @@ impl Loop {
             }),
             other => failed(other.to_string()),
         })?;
-        let wanted = Rights { publish: spec.publish || spec.rights.publish, ..spec.rights };
-        record.rights.narrow(wanted).map_err(|right| {
+        let wanted = Rights { publish: spec.publish || spec.rights.publish, ..spec.rights.clone() };
+        if let Err(right) = record.rights.narrow(wanted)
+            && !Protection::Rights.is_off()
+        {
             let right = format!("actor `{}` has no right `{right}` to use or pass on", record.id);
-            RemoteError::of(&PermissionDenied { right })
-        })?;
+            return Err(RemoteError::of(&PermissionDenied { right }));
+        }
         discovery::check_unique(&self.tree, &spec.name, spec.unique)?;
         if spec.publish && self.beyond.is_none() {
             return Err(failed("it cannot be published: its host keeps to itself".to_owned()));
@@ -351,8 +375,10 @@ impl Loop {
             modules: resolved.modules.clone(),
             dirs: granted.iter().map(|grant| (grant.guest_path(), grant.writable())).collect(),
             env: spec.env.clone(),
-            rights: spec.rights,
+            args: spec.args.clone(),
+            rights: spec.rights.clone(),
             limits: limits.clone(),
+            without: self.settings.without.names(),
             log: self.settings.log.clone(),
         };
         let title = format!("{TITLE}{}/{}", self.settings.tree, path.join("/"));
@@ -369,7 +395,7 @@ impl Loop {
             // A tree's root is found by all.
             published: spec.publish || (is_root && self.beyond.is_some()),
             unique: spec.unique,
-            rights: spec.rights,
+            rights: spec.rights.clone(),
             starts: quota::starts(&limits),
             limits: limits.clone(),
             parent: Some(parent),

@@ -263,7 +263,7 @@ pub(crate) mod tests {
         ask(tree, asker, request, name, false);
     }
 
-    fn wait(tree: &mut Tree, asker: Key, request: RequestId, name: &str) {
+    pub(crate) fn wait(tree: &mut Tree, asker: Key, request: RequestId, name: &str) {
         ask(tree, asker, request, name, true);
     }
 

@@ -5,6 +5,7 @@
 
 mod broker;
 mod catalogue;
+mod conduct;
 mod discovery;
 mod grants;
 mod harmless;
@@ -24,8 +25,9 @@ mod watch;
 pub use broker::{Broker, Settings, StartError};
 pub use catalogue::{Catalogue, ModuleOptions};
 pub use grants::{Grant, GrantError};
+pub use greenroom_sandbox::{Support, UnknownWall, Wall, Without};
 pub use harmless::harmless;
-pub use process::{ACTOR, is_actor, run_actor};
+pub use process::{ACTOR, is_actor, run_actor, walls_around};
 pub use registry::{Directory, Entry, Publication, Registry, RegistryError, Seat};
 pub use report::{Report, Stream};
 pub use spawner::{ExecSpawner, Process, Spawner};

@@ -49,7 +49,8 @@ pub use greenroom_abi::{ActorId, Kwargs, RemoteError, kind, kwargs, payload};
 pub use greenroom_broker::{
     ActorStage, ActorStatus, BookedLine, Catalogue, Directory, Entry, ExecSpawner, FunctionInfo,
     FunctionKind, Grant, GrantError, LineSource, LogRecord, LogStream, ModuleOptions, Publication, Registry,
-    RegistryError, Report, Seat, Spawner, StartError, Stream, TreeStatus, check_name, run_actor,
+    RegistryError, Report, Seat, Spawner, StartError, Stream, Support, TreeStatus, UnknownWall, Wall,
+    Without, check_name, run_actor,
 };
 pub use greenroom_engine::{
     Artifact, Cache, ComponentInfo, ContextSignature, Engine, Export, ExportKind, FunctionType, LoadError,
@@ -62,6 +63,7 @@ pub use greenroom_runtime::{
 pub use greenroom_wire::control::{
     ActorEntry, DirGrant, Isolation, Limit, LimitError, Limits, LogLevel, LogLine, Rights, SpawnSpec, Unit,
 };
+pub use greenroom_wire::{Pattern, PatternError};
 pub use host::{Host, HostError, Setup, join};
 pub use init::init;
 pub use registry::{Machine, Target, TargetError};

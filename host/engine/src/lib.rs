@@ -24,7 +24,7 @@ mod wasi;
 pub use cache::{Artifact, Cache, LoadError};
 pub use engine::Engine;
 pub use inspect::{ComponentInfo, Export, ExportKind};
-pub use modules::{LoadedComponent, ModuleError, Modules};
+pub use modules::{LoadedComponent, Mapped, ModuleError, Modules};
 pub use signature::{ContextSignature, Signature};
 pub use value::{FunctionType, ValueType};
 pub use wasi::Grants;

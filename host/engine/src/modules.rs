@@ -40,6 +40,41 @@ pub struct LoadedComponent {
     pub code: OwnedFd,
 }
 
+/// The components of one actor, their code mapped: the last that takes mappings that can be executed.
+pub struct Mapped(HashMap<usize, Component>);
+
+impl std::fmt::Debug for Mapped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Mapped").field(&self.0.len()).finish()
+    }
+}
+
+impl Mapped {
+    /// Maps the code of those components that the enabled modules name. Runs none of it, and starts
+    /// no thread.
+    ///
+    /// # Errors
+    /// [`ModuleError`], naming the module.
+    pub fn map(
+        engine: &Engine,
+        enabled: &[EnabledModule],
+        components: &[LoadedComponent],
+    ) -> Result<Self, ModuleError> {
+        let mut mapped = HashMap::new();
+        for module in enabled {
+            if let Entry::Vacant(place) = mapped.entry(module.component) {
+                let sent = components.get(module.component);
+                let sent = sent.ok_or_else(|| ModuleError::NoComponent(module.name.clone()))?;
+                place.insert(deserialize(engine, &sent.code).map_err(|error| ModuleError::Load {
+                    module: module.name.clone(),
+                    reason: Chain(&error).to_string(),
+                })?);
+            }
+        }
+        Ok(Self(mapped))
+    }
+}
+
 /// Why an actor's modules cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ModuleError {
@@ -100,14 +135,14 @@ impl std::fmt::Debug for Modules {
 }
 
 impl Modules {
-    /// Loads the enabled modules out of the given components and makes their instances.
+    /// Links the enabled modules of the given components and makes their instances.
     ///
     /// # Errors
     /// [`ModuleError`], naming the module.
     pub async fn load(
         engine: &Engine,
         enabled: &[EnabledModule],
-        components: &[LoadedComponent],
+        components: &Mapped,
         grants: Grants,
         limits: &Limits,
     ) -> Result<Self, ModuleError> {
@@ -115,21 +150,13 @@ impl Modules {
         let ticker = engine.ticker().map_err(ModuleError::Ticker)?;
         ticker.give_up_after(limits.cpu.saturating_add(limits.grace));
         let mut loaded = Self { modules: Vec::new(), functions: Vec::new(), names: Names::default() };
-        let mut compiled: HashMap<usize, Component> = HashMap::new();
         for module in enabled {
             let refused = |error: wasmtime::Error| ModuleError::Load {
                 module: module.name.clone(),
                 reason: Chain(&error).to_string(),
             };
-            let component = match compiled.entry(module.component) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(place) => {
-                    let sent = components.get(module.component);
-                    let sent = sent.ok_or_else(|| ModuleError::NoComponent(module.name.clone()))?;
-                    place.insert(deserialize(engine, &sent.code).map_err(refused)?)
-                }
-            };
-            let component = &*component;
+            let component = components.0.get(&module.component);
+            let component = component.ok_or_else(|| ModuleError::NoComponent(module.name.clone()))?;
             let pre =
                 engine.linker().and_then(|linker| linker.instantiate_pre(component)).map_err(refused)?;
             let first = loaded.functions.len();

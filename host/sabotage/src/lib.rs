@@ -51,34 +51,62 @@ protections! {
     Instances = "instances";
     /// No more waits to be sent over a link than that.
     LinkQueue = "link-queue";
-    /// The limits of a child are at most its parent's.
-    LowerLimits = "lower-limits";
     /// A line of the log is no longer than that.
     LogLine = "log-line";
     /// An actor logs no more lines than that in a second.
     LogRate = "log-rate";
+    /// The limits of a child are at most its parent's.
+    LowerLimits = "lower-limits";
     /// The instances of an actor have no more memory than that.
     Memory = "memory";
+    /// An actor writes no more lines than that in a second.
+    OutputRate = "output-rate";
     /// An actor sends no larger payload than that.
     Payload = "payload";
     /// No more waits to be sent to the broker than that.
     Queue = "queue";
-    /// An actor writes no more lines than that in a second.
-    OutputRate = "output-rate";
     /// An instance holds no more resources than that.
     Resources = "resources";
     /// An actor starts children no faster than that.
     SpawnRate = "spawn-rate";
     /// An actor has no more streams open than that.
     Streams = "streams";
-    /// What actors say cannot command a terminal.
-    TerminalEscapes = "terminal-escapes";
     /// An actor has room for no more than so many tasks.
     Tasks = "tasks";
+    /// What actors say cannot command a terminal.
+    TerminalEscapes = "terminal-escapes";
     /// A call takes no longer than that.
     Wall = "wall";
     /// The process of a guest whose turn does not end is given up.
     Watchdog = "watchdog";
+    /// The wall clock is read only by who may.
+    Clock = "clock";
+    /// A child may write only where its parent may.
+    Folders = "folders";
+    /// Connections are made only to hosts that were granted.
+    Network = "network";
+    /// Random numbers are for who may have them.
+    Random = "random";
+    /// A child's rights are a subset of its parent's.
+    Rights = "rights";
+    /// Actors are started only by who may.
+    Spawn = "spawn";
+    /// What an actor has asked is not read on while it takes no answers.
+    Backlog = "backlog";
+    /// An actor that says what no honest one does is killed by the broker.
+    Conduct = "conduct";
+    /// An actor without a control channel is killed.
+    HungUp = "hung-up";
+    /// A child that breaks the protocol on its portal is ended by whoever started it.
+    Liars = "liars";
+    /// An actor reaches no file, port or process but those it was granted.
+    WallLandlock = "wall-landlock";
+    /// Nothing that an actor executes gains privileges.
+    WallNoNewPrivs = "wall-no-new-privs";
+    /// The kernel bounds an actor's memory and descriptors.
+    WallRlimits = "wall-rlimits";
+    /// An actor makes no system call but those it needs.
+    WallSeccomp = "wall-seccomp";
 }
 
 /// What a process must be started with so that the same is off in it.

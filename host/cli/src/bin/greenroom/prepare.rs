@@ -71,7 +71,8 @@ impl App {
             modules,
             dirs: ready.grants.iter().map(dir).collect(),
             env: self.env.clone(),
-            rights: self.rights,
+            args: self.component_args.clone(),
+            rights: self.rights.clone(),
             ..SpawnSpec::default()
         }
     }
@@ -86,6 +87,7 @@ impl App {
             catalogue: ready.catalogue,
             limits: self.limits.clone(),
             grants: ready.grants,
+            without: self.without.clone(),
             registry: registry(),
             log: (self.log > Level::Info).then(|| log::filter(self.log)),
             program: std::env::current_exe().map_err(host_failed)?,
