@@ -74,8 +74,25 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
     let registry = || broker("registry::tests::a_folder_that_others_could_touch_is_refused_with_what_to_do");
     match protection {
         Protection::Allowlist => vec![suite("calls::c4_an_entry_may_name_single_functions")],
-        // Their tests are yet to come.
-        Protection::Clock | Protection::Network | Protection::Random | Protection::Spawn => Vec::new(),
+        Protection::Clock | Protection::Random => {
+            vec![suite("grants::f1_each_right_gives_what_it_says_and_no_other")]
+        }
+        Protection::Network => {
+            vec![suite("grants::f1_connections_go_where_they_are_granted_and_nowhere_else")]
+        }
+        Protection::Spawn => vec![suite("grants::f1_only_who_may_starts_actors")],
+        Protection::Copy => vec![suite("limits::f2_what_the_host_copies_at_once_is_bounded")],
+        Protection::LogLine | Protection::LogRate => {
+            vec![suite("limits::f2_lines_of_the_log_are_bounded_in_number_and_length")]
+        }
+        Protection::Payload => vec![suite("limits::f2_payloads_are_bounded")],
+        Protection::LinkQueue => vec![suite("limits::f2_what_waits_to_be_sent_is_bounded")],
+        Protection::Resources => vec![suite("limits::f2_resources_are_bounded")],
+        Protection::SpawnRate => vec![suite("limits::f2_children_are_started_only_so_fast")],
+        Protection::Wall => vec![suite("limits::f2_the_time_of_a_call_is_bounded").hanging()],
+        Protection::LowerLimits => vec![suite("limits::f2_a_childs_limits_are_at_most_its_parents")],
+        Protection::Streams => vec![suite("limits::f2_open_streams_are_bounded")],
+        Protection::TerminalEscapes => vec![suite("limits::f2_what_is_written_cannot_command_a_terminal")],
         Protection::Backlog => vec![suite("attacks::lies::who_lies_to_the_broker_is_killed")],
         Protection::Conduct => vec![suite("attacks::lies::who_lies_to_the_broker_is_killed")],
         Protection::HungUp => vec![suite("attacks::lies::who_lies_to_the_broker_is_killed")],
@@ -92,16 +109,14 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
             suite("attacks::calls::f3_no_forbidden_call_is_made_behind_the_walls"),
             suite("attacks::calls::f3_no_forbidden_call_is_made_behind_seccomp_alone"),
         ],
-        Protection::Copy
-        | Protection::LogLine
-        | Protection::LogRate
-        | Protection::Payload
-        | Protection::Queue
-        | Protection::Resources
-        | Protection::SpawnRate
-        | Protection::Wall
+        // Their tests are yet to come.
+        Protection::BrokerLogRate
         | Protection::CompileWalls
-        | Protection::LowerLimits => Vec::new(),
+        | Protection::EmptyWrites
+        | Protection::Epochs
+        | Protection::OutputRate
+        | Protection::Queue
+        | Protection::Watchdog => Vec::new(),
         Protection::CacheSeal => vec![
             engine("cache::tests::no_flipped_bit_is_believed"),
             engine("cache::tests::an_entry_of_another_key_or_name_is_made_again"),
