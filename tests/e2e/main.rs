@@ -21,6 +21,8 @@ mod outside;
 mod plain;
 mod programs;
 mod rights;
+#[cfg(not(feature = "sabotage"))]
+mod sabotage;
 mod searches;
 mod shell;
 mod shutdown;

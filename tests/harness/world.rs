@@ -15,8 +15,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use greenroom::{
-    ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Isolation, Limits, ModuleOptions, Portal,
-    Registry, RemoteError, Report, Rights, Setup, SpawnSpec, Without, payload,
+    ActorId, Cache, Call, Catalogue, DirGrant, Engine, ExecCompiler, Grant, Host, Isolation, Limits,
+    ModuleOptions, Portal, Registry, RemoteError, Report, Rights, Setup, SpawnSpec, Without, payload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ use crate::process::actors;
 const ROOT: &str = "root";
 
 /// What the root actor serves.
-const MODULES: [&str; 7] = [
+const MODULES: [&str; 8] = [
     "faults/faults",
     "faults/stage",
     "faults/talk",
@@ -39,6 +39,7 @@ const MODULES: [&str; 7] = [
     "faults/flood",
     "faults/quick",
     "faults/branches",
+    "faults/greed",
 ];
 
 /// What a world is made of, where it is not as usual.
@@ -151,7 +152,7 @@ impl World {
     /// If a guest cannot be loaded or a folder not be opened.
     pub fn empty(place: &Place, options: Options) -> Self {
         let engine = Engine::new().expect("an engine");
-        let cache = Cache::open_default().expect("the test's own cache");
+        let cache = Cache::open_default(ExecCompiler::new(program())).expect("the test's own cache");
         let mut catalogue = Catalogue::default();
         let all = [("faults".to_owned(), guest("faults"))].into_iter().chain(options.components);
         let all = all.map(|(name, file)| (name, file, None));

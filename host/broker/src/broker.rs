@@ -262,7 +262,7 @@ impl Loop {
                 let _ = reply.send(visits::describe(&self.tree, &self.settings.catalogue, &place));
             }
             Visit::Status { reply } => {
-                let _ = reply.send(visits::status(&mut self.tree, self.operator, &self.settings.tree));
+                let _ = reply.send(visits::status(&mut self.tree, self.operator, &self.settings));
             }
             Visit::Cancel { place, reply } => self.cancel_for_visitor(&place, reply),
             Visit::Locate { place, reply } => {
@@ -572,7 +572,8 @@ impl Loop {
             };
             return self.tell(asker, &ended(result));
         };
-        if key == asker || !self.tree.owns(asker, key) {
+        let owns = self.tree.owns(asker, key) || Protection::Owners.is_off();
+        if key == asker || !owns {
             return self.tell(asker, &ended(Err(denied(&self.name(key)))));
         }
         let by = record.id.clone();
@@ -620,6 +621,7 @@ impl Loop {
             };
             if let Stage::Starting(birth) = &record.stage
                 && birth.deadline <= now
+                && !Protection::StartUp.is_off()
             {
                 let waited = record.limits.spawn;
                 self.doom(key, Failure::Reason(format!("it was not ready within {waited:?}")));
@@ -695,7 +697,8 @@ impl Loop {
         }
         self.retire(actor);
         introduce::announce_exit(&mut self.tree, actor, &exit);
-        for child in self.tree.get(actor).map(|record| record.children.clone()).unwrap_or_default() {
+        let children = self.tree.get(actor).map(|record| record.children.clone()).unwrap_or_default();
+        for child in children.into_iter().filter(|_| !Protection::Descendants.is_off()) {
             self.kill(child);
         }
         for pruned in self.tree.prune(actor) {

@@ -4,8 +4,10 @@
 //! turning traps into data. Must not know: sockets, processes, who calls. Invariant: whatever
 //! a guest does, its caller gets an outcome.
 
+mod bounds;
 mod cache;
 mod callee;
+mod compile;
 mod engine;
 mod host;
 mod inspect;
@@ -13,6 +15,7 @@ mod modules;
 mod naming;
 mod plain;
 mod resident;
+mod seal;
 mod signature;
 mod ticker;
 mod trap;
@@ -20,6 +23,7 @@ mod value;
 mod wasi;
 
 pub use cache::{Artifact, Cache, LoadError};
+pub use compile::{CompileError, Compiled, Compiler, compile};
 pub use engine::Engine;
 pub use inspect::{ComponentInfo, Export, ExportKind};
 pub use modules::{LoadedComponent, Mapped, ModuleError, Modules};

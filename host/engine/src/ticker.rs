@@ -12,7 +12,7 @@
 use std::mem;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -121,12 +121,31 @@ pub(crate) struct Weight(Arc<Weights>);
 struct Weights {
     announced: AtomicBool,
     aside: AtomicBool,
+    /// When the last turn began, in nanoseconds since some moment.
+    began: AtomicU64,
+}
+
+/// The moment from which turns are timed.
+fn zero() -> Instant {
+    static ZERO: OnceLock<Instant> = OnceLock::new();
+    *ZERO.get_or_init(Instant::now)
 }
 
 impl Weight {
     /// The next turn will be long.
     pub(crate) fn announce(&self) {
         self.0.announced.store(true, Ordering::SeqCst);
+    }
+
+    /// A turn begins.
+    fn begin(&self, now: Instant) {
+        let since = now.saturating_duration_since(zero()).as_nanos();
+        self.0.began.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// When the last turn began.
+    pub(crate) fn began(&self) -> Instant {
+        zero() + Duration::from_nanos(self.0.began.load(Ordering::Relaxed))
     }
 
     /// Whether a long turn is announced, and has not begun.
@@ -171,6 +190,7 @@ struct Turn<T> {
 impl<T: Send + 'static> Turns<T> {
     fn take_turn(&mut self, mut inner: Inner<T>, cx: &mut Context<'_>) -> Poll<T> {
         let began = Instant::now();
+        self.weight.begin(began);
         let ticks = self.ticker.note();
         self.alarm.inside.store(true, Ordering::SeqCst);
         let polled = inner.as_mut().poll(&mut Context::from_waker(&self.waker));
@@ -200,6 +220,7 @@ impl<T: Send + 'static> Turns<T> {
             let taken = there.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some((mut inner, sender)) = taken else { return };
             let began = Instant::now();
+            weight.begin(began);
             ticker.note();
             weight.0.aside.store(true, Ordering::SeqCst);
             let polled = inner.as_mut().poll(&mut Context::from_waker(&waker));

@@ -84,7 +84,8 @@ impl Driver {
         role: Role,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
-        let config = Config { start_timeout: actor.limits().start, ..Config::default() };
+        let config =
+            Config { start_timeout: actor.limits().start, max_sent: link.max_sent(), ..Config::default() };
         Self {
             session: Session::new(role, config, now()),
             pipe,

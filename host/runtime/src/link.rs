@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use greenroom_abi::kind::{ActorDied, Exit, LimitExceeded};
 use greenroom_abi::{ActorId, RemoteError};
+use greenroom_sabotage::Protection;
 use greenroom_transport::Pipe;
 use greenroom_wire::{Config, ContextId, Credit, Outcome, Overrun, Role};
 use tokio::sync::{mpsc, watch};
@@ -59,6 +60,7 @@ struct Shared {
     /// What the peer did that no honest one does, if that ended the link.
     violation: OnceLock<RemoteError>,
     cancel_bound: Duration,
+    max_sent: usize,
 }
 
 /// Who is at the other end, and how word of their exit comes.
@@ -171,17 +173,19 @@ impl Link {
     /// are then told as what they are to their callers: its death.
     pub(crate) fn follow(&self) -> Queue {
         self.0.superseded.store(true, Ordering::Relaxed);
-        let Shared { us, owner, cancel_bound, .. } = &*self.0;
-        Self::waiting(us.clone(), self.far().clone(), *owner, *cancel_bound)
+        let Shared { us, owner, cancel_bound, max_sent, .. } = &*self.0;
+        Self::waiting(us.clone(), self.far().clone(), *owner, *cancel_bound, *max_sent)
     }
 
     fn queue(actor: &Actor, first: Far, owner: Owner) -> Queue {
         // A task that will not end loses its instance after the grace; then the peer answers.
         let cancel_bound = actor.limits().grace + actor.limits().ask;
-        Self::waiting(actor.id().clone(), first, owner, cancel_bound)
+        let payload = if Protection::Payload.is_off() { u64::MAX } else { actor.limits().payload };
+        let max_sent = usize::try_from(payload).unwrap_or(usize::MAX).min(Config::default().max_sent);
+        Self::waiting(actor.id().clone(), first, owner, cancel_bound, max_sent)
     }
 
-    fn waiting(us: ActorId, first: Far, owner: Owner, cancel_bound: Duration) -> Queue {
+    fn waiting(us: ActorId, first: Far, owner: Owner, cancel_bound: Duration, max_sent: usize) -> Queue {
         let (sender, commands) = mpsc::unbounded_channel();
         let link = Self(Arc::new(Shared {
             us,
@@ -196,6 +200,7 @@ impl Link {
             superseded: AtomicBool::new(false),
             violation: OnceLock::new(),
             cancel_bound,
+            max_sent,
         }));
         Queue { link, commands }
     }
@@ -241,6 +246,11 @@ impl Link {
     /// How long a cancelled task may take to end before nobody waits for it any more.
     pub(crate) fn cancel_bound(&self) -> Duration {
         self.0.cancel_bound
+    }
+
+    /// The largest payload that this actor may send.
+    pub(crate) fn max_sent(&self) -> usize {
+        self.0.max_sent
     }
 
     /// Starts a call; it is under way before the first poll.

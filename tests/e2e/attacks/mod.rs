@@ -5,7 +5,9 @@
 
 mod bombs;
 mod calls;
+mod compile;
 mod files;
+mod hogs;
 mod lies;
 mod real;
 

@@ -104,7 +104,7 @@ impl Session {
     }
 
     pub(super) fn check_payload(&self, payload: &Bytes) -> Result<(), Refused> {
-        let (size, limit) = (payload.len(), self.config.max_payload);
+        let (size, limit) = (payload.len(), self.config.max_sent);
         if size > limit { Err(Refused::PayloadTooLarge { size, limit }) } else { Ok(()) }
     }
 
