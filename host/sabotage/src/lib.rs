@@ -35,6 +35,8 @@ macro_rules! protections {
 protections! {
     /// An actor has room for no more than so many children.
     Children = "children";
+    /// A station lets in no other users.
+    StationPeers = "station-peers";
     /// An actor has room for no more than so many tasks.
     Tasks = "tasks";
     /// An actor reaches no file, port or process but those it was granted.

@@ -6,6 +6,7 @@
 mod calls;
 mod files;
 mod real;
+mod users;
 
 use std::path::PathBuf;
 use std::time::Duration;
