@@ -47,6 +47,7 @@ impl DirGrant {
 pub struct SpawnOptions {
     dirs: Vec<DirGrant>,
     env: Vec<(String, String)>,
+    args: Vec<String>,
     publish: bool,
     unique: bool,
     rights: Rights,
@@ -74,6 +75,14 @@ impl SpawnOptions {
         self
     }
 
+    /// Gives it arguments, as a program has them: `std::env::args()`, behind the module's name. Data
+    /// as well.
+    #[must_use]
+    pub fn args<A: Into<String>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
     /// Lets the user's other programs on this machine find it. Takes the right to publish.
     #[must_use]
     pub fn publish(self) -> Self {
@@ -85,6 +94,46 @@ impl SpawnOptions {
     #[must_use]
     pub fn unique(self) -> Self {
         Self { unique: true, ..self }
+    }
+
+    /// Gives it these rights instead of those that were granted so far. All that this actor has:
+    /// `current_actor().rights`.
+    #[must_use]
+    pub fn rights(self, rights: Rights) -> Self {
+        Self { rights, ..self }
+    }
+
+    /// Lets it start children, and pass that right on.
+    #[must_use]
+    pub fn grant_spawn(self) -> Self {
+        Self { rights: Rights { spawn: true, ..self.rights }, ..self }
+    }
+
+    /// Lets it read the wall clock, and pass that right on.
+    #[must_use]
+    pub fn grant_clock(self) -> Self {
+        Self { rights: Rights { clock: true, ..self.rights }, ..self }
+    }
+
+    /// Lets it get random numbers, and pass that right on.
+    #[must_use]
+    pub fn grant_random(self) -> Self {
+        Self { rights: Rights { random: true, ..self.rights }, ..self }
+    }
+
+    /// Lets it read the standard input of the program that started the tree, and pass that right
+    /// on. All that have it read from the same: what one has read no other sees.
+    #[must_use]
+    pub fn grant_stdin(self) -> Self {
+        Self { rights: Rights { stdin: true, ..self.rights }, ..self }
+    }
+
+    /// Lets it connect to these hosts, written as `HOST:PORT`, and pass that right on. The host is a
+    /// name, an address, `ADDRESS/BITS`, `*.NAME` or `*`, the port a number, `FIRST-LAST` or `*`.
+    #[must_use]
+    pub fn grant_network(mut self, hosts: impl Into<String>) -> Self {
+        self.rights.network.push(hosts.into());
+        self
     }
 
     /// Lets it find the published actors of the user's other programs, and pass that right on.
@@ -127,9 +176,11 @@ impl From<SpawnOptions> for nursery::SpawnOptions {
         Self {
             dirs: options.dirs.into_iter().map(grant).collect(),
             env: options.env,
+            args: options.args,
             publish: options.publish,
             unique: options.unique,
-            rights: options.rights.into(),
+            rights: options.rights.flags(),
+            network: options.rights.network,
             restart: options.restart.map(Into::into),
         }
     }

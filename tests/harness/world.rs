@@ -42,7 +42,7 @@ const MODULES: [&str; 7] = [
 ];
 
 /// What a world is made of, where it is not as usual.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Options {
     /// The bounds of every actor.
     pub limits: Limits,
@@ -56,12 +56,28 @@ pub struct Options {
     pub isolated: Vec<(String, PathBuf, Isolation)>,
     /// What actor processes execute, instead of `greenroom`.
     pub program: Option<PathBuf>,
-    /// What the root actor may do beyond its tree.
+    /// What the root actor may do: by default all that is no matter of other programs. Nor are its
+    /// children denied any of it, unless a test does so.
     pub rights: Rights,
     /// The walls that its actors do not raise.
     pub without: Without,
     /// Where it is made known to other programs; nowhere otherwise.
     pub registry: Option<Arc<dyn Registry>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            dirs: Vec::new(),
+            env: Vec::new(),
+            components: Vec::new(),
+            isolated: Vec::new(),
+            program: None,
+            rights: Rights { discover: false, publish: false, ..Rights::all() },
+            registry: None,
+        }
+    }
 }
 
 /// A running tree.
@@ -106,7 +122,7 @@ impl World {
     /// # Panics
     /// If there is no root.
     pub async fn with(place: &Place, options: Options) -> Self {
-        let (dirs, env, rights) = (options.dirs.clone(), options.env.clone(), options.rights);
+        let (dirs, env, rights) = (options.dirs.clone(), options.env.clone(), options.rights.clone());
         let mut world = Self::empty(place, options);
         let dirs = dirs.into_iter().map(|(_, guest, writable)| DirGrant {
             source: guest.clone(),

@@ -12,6 +12,7 @@ use std::time::{Instant, SystemTime};
 
 use greenroom_abi::kind::{Exit, PermissionDenied, SpawnFailed};
 use greenroom_abi::{ActorId, RemoteError};
+use greenroom_sabotage::Protection;
 use greenroom_sandbox::Without;
 use greenroom_transport::{Attachment, Channel, attach, channel_from_fd, socket_channel, socket_pipe};
 use greenroom_wire::control::{Init, Limits, RequestId, Rights, SpawnSpec, ToActor, ToBroker};
@@ -52,7 +53,7 @@ pub struct Settings {
     pub grants: Vec<Grant>,
     /// The walls that actors do not raise around themselves.
     pub without: Without,
-    /// What root actors may do beyond the tree.
+    /// What the operator may do, and grant to its root actors.
     pub rights: Rights,
     /// The log filter of actor processes, in `tracing`'s syntax.
     pub log: Option<String>,
@@ -163,7 +164,7 @@ impl Loop {
         let mut broker = Self { settings, tree, operator: key, beyond, book, events, visits, watch };
         let packets = broker.watch.channel(key, broker.reporter(&id, &[]), channel);
         let record = Record {
-            rights: broker.settings.rights,
+            rights: broker.settings.rights.clone(),
             grants: broker.settings.grants.clone(),
             ..Record::new(id, std::process::id(), packets)
         };
@@ -291,6 +292,9 @@ impl Loop {
         if record.ladder.is_some() {
             return Err(failed(format!("actor `{}` is being cancelled", record.id)));
         }
+        if !record.rights.spawn && !Protection::Spawn.is_off() {
+            return Err(RemoteError::of(&PermissionDenied { right: "spawn".to_owned() }));
+        }
         let standing =
             Standing { children: record.children.len(), depth: record.path.len(), tree: self.tree.actors() };
         quota::check(standing, &self.settings.limits)?;
@@ -300,11 +304,13 @@ impl Loop {
             }),
             other => failed(other.to_string()),
         })?;
-        let wanted = Rights { publish: spec.publish || spec.rights.publish, ..spec.rights };
-        record.rights.narrow(wanted).map_err(|right| {
+        let wanted = Rights { publish: spec.publish || spec.rights.publish, ..spec.rights.clone() };
+        if let Err(right) = record.rights.narrow(wanted)
+            && !Protection::Rights.is_off()
+        {
             let right = format!("actor `{}` has no right `{right}` to use or pass on", record.id);
-            RemoteError::of(&PermissionDenied { right })
-        })?;
+            return Err(RemoteError::of(&PermissionDenied { right }));
+        }
         discovery::check_unique(&self.tree, &spec.name, spec.unique)?;
         if spec.publish && self.beyond.is_none() {
             return Err(failed("it cannot be published: its host keeps to itself".to_owned()));
@@ -349,7 +355,8 @@ impl Loop {
             modules: resolved.modules.clone(),
             dirs: granted.iter().map(|grant| (grant.guest_path(), grant.writable())).collect(),
             env: spec.env.clone(),
-            rights: spec.rights,
+            args: spec.args.clone(),
+            rights: spec.rights.clone(),
             limits: self.settings.limits.clone(),
             without: self.settings.without.names(),
             log: self.settings.log.clone(),
@@ -368,7 +375,7 @@ impl Loop {
             // A tree's root is found by all.
             published: spec.publish || (is_root && self.beyond.is_some()),
             unique: spec.unique,
-            rights: spec.rights,
+            rights: spec.rights.clone(),
             parent: Some(parent),
             stage: Stage::Starting(Birth {
                 request,

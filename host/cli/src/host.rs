@@ -125,7 +125,7 @@ impl Host {
             limits: setup.limits,
             grants: setup.grants,
             without: setup.without,
-            rights: Rights::ALL,
+            rights: Rights::all(),
             log: setup.log,
             registry: setup.registry,
             spawner: Box::new(ExecSpawner { program: setup.program, arguments: vec![ACTOR.to_owned()] }),
@@ -136,7 +136,7 @@ impl Host {
             path: Vec::new(),
             pid: std::process::id(),
             is_root: false,
-            rights: Rights::ALL,
+            rights: Rights::all(),
         };
         let (actor, outbox) = Actor::new(identity, limits, Box::new(Idle));
         let channel = channel_from_fd(control)?;

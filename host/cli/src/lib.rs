@@ -63,6 +63,7 @@ pub use greenroom_runtime::{
 pub use greenroom_wire::control::{
     ActorEntry, DirGrant, Isolation, Limits, LogLevel, LogLine, Rights, SpawnSpec,
 };
+pub use greenroom_wire::{Pattern, PatternError};
 pub use host::{Host, HostError, Setup, join};
 pub use init::init;
 pub use registry::{Machine, Target, TargetError};

@@ -35,6 +35,18 @@ macro_rules! protections {
 protections! {
     /// An actor has room for no more than so many children.
     Children = "children";
+    /// The wall clock is read only by who may.
+    Clock = "clock";
+    /// A child may write only where its parent may.
+    Folders = "folders";
+    /// Connections are made only to hosts that were granted.
+    Network = "network";
+    /// Random numbers are for who may have them.
+    Random = "random";
+    /// A child's rights are a subset of its parent's.
+    Rights = "rights";
+    /// Actors are started only by who may.
+    Spawn = "spawn";
     /// A station lets in no other users.
     StationPeers = "station-peers";
     /// An actor has room for no more than so many tasks.

@@ -11,6 +11,8 @@ use greenroom_abi::{ActorId, RemoteError, payload};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use crate::rights::Rights;
+
 /// Numbers an actor's requests, so that each answer finds its question.
 pub type RequestId = u64;
 
@@ -24,7 +26,7 @@ pub enum ToBroker {
         /// Why, in words.
         reason: String,
     },
-    /// Start a child. Answered by [`ToActor::Spawned`].
+    /// Start a child, which takes the right [`Rights::spawn`]. Answered by [`ToActor::Spawned`].
     Spawn {
         /// Echoed in the answer.
         request: RequestId,
@@ -186,40 +188,15 @@ pub struct SpawnSpec {
     pub dirs: Vec<DirGrant>,
     /// Its environment variables.
     pub env: Vec<(String, String)>,
+    /// Its arguments, as a program has them.
+    pub args: Vec<String>,
     /// Whether the other programs of the user on this machine are to find it. Takes the right
     /// [`Rights::publish`] of its parent.
     pub publish: bool,
     /// Whether it is to be the only one of its name, wherever it is found.
     pub unique: bool,
-    /// What it may do beyond its tree, out of what its parent may.
+    /// What it may do, out of what its parent may.
     pub rights: Rights,
-}
-
-/// What an actor may do beyond its own tree.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rights {
-    /// Find, and be told of, the published actors of other programs.
-    pub discover: bool,
-    /// Start actors that other programs find.
-    pub publish: bool,
-}
-
-impl Rights {
-    /// All there are: the operator's.
-    pub const ALL: Self = Self { discover: true, publish: true };
-
-    /// The rights that are wanted, if these hold them.
-    ///
-    /// # Errors
-    /// The name of the first that is missing.
-    pub fn narrow(&self, wanted: Self) -> Result<Self, String> {
-        let rights =
-            [("discover", self.discover, wanted.discover), ("publish", self.publish, wanted.publish)];
-        match rights.into_iter().find(|(_, held, wanted)| *wanted && !held) {
-            Some((missing, ..)) => Err(missing.to_owned()),
-            None => Ok(wanted),
-        }
-    }
 }
 
 /// One actor that can be called, as it is told of.
@@ -288,7 +265,9 @@ pub struct Init {
     pub dirs: Vec<(String, bool)>,
     /// Environment variables.
     pub env: Vec<(String, String)>,
-    /// What it may do beyond its tree.
+    /// Arguments.
+    pub args: Vec<String>,
+    /// What it may do.
     pub rights: Rights,
     /// The bounds it lives in.
     pub limits: Limits,
@@ -419,28 +398,4 @@ pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, EncodeError> {
 /// [`DecodeError`] when the bytes are not one: the peer misbehaves.
 pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, DecodeError> {
     payload::decode(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rights_only_shrink_and_the_missing_one_is_named() {
-        let discover = Rights { discover: true, publish: false };
-        let publish = Rights { discover: false, publish: true };
-        let none = Rights::default();
-        for (held, wanted, narrowed) in [
-            (Rights::ALL, Rights::ALL, Ok(Rights::ALL)),
-            (Rights::ALL, none, Ok(none)),
-            (discover, discover, Ok(discover)),
-            (discover, publish, Err("publish")),
-            (publish, discover, Err("discover")),
-            (publish, Rights::ALL, Err("discover")),
-            (none, Rights::ALL, Err("discover")),
-            (none, none, Ok(none)),
-        ] {
-            assert_eq!(held.narrow(wanted), narrowed.map_err(str::to_owned), "{held:?} {wanted:?}");
-        }
-    }
 }

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use greenroom::{
-    Cache, Catalogue, Engine, Host, Limits, ModuleOptions, Portal, RemoteError, Report, Setup, SpawnSpec,
-    Without, payload,
+    Cache, Catalogue, Engine, Host, Limits, ModuleOptions, Portal, RemoteError, Report, Rights, Setup,
+    SpawnSpec, Without, payload,
 };
 use greenroom_tests::{guest, program};
 use serde::Serialize;
@@ -58,7 +58,8 @@ impl Stage {
     /// Starts an actor.
     pub(crate) async fn start(&self, name: &str) -> Result<Portal> {
         let modules = vec![GUEST.to_owned()];
-        let spec = SpawnSpec { name: name.to_owned(), modules, ..SpawnSpec::default() };
+        let spec =
+            SpawnSpec { name: name.to_owned(), modules, rights: Rights::all(), ..SpawnSpec::default() };
         self.host.nursery().start(spec, None).await.map_err(failed)
     }
 

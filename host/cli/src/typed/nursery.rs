@@ -7,7 +7,8 @@ use std::pin::Pin;
 
 use greenroom_abi::{FunctionName, Kwargs, RemoteError};
 use greenroom_runtime::{Nursery, OneShot, Portal, Restart};
-use greenroom_wire::control::{DirGrant, SpawnSpec};
+use greenroom_wire::Pattern;
+use greenroom_wire::control::{DirGrant, Rights, SpawnSpec};
 use serde::de::DeserializeOwned;
 
 use super::call::ResultPortal;
@@ -90,6 +91,12 @@ impl StartActor {
         self
     }
 
+    /// Gives it arguments, as a program has them.
+    pub fn args<A: Into<String>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.spec.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
     /// Lets the user's other programs on this machine find it. They find whatever a
     /// [`discoverable`](crate::RootOptions::discoverable) root starts, and nothing of any other.
     pub fn publish(mut self) -> Self {
@@ -101,6 +108,36 @@ impl StartActor {
     /// another has the name it is not started: `NameTaken`, as for another while it lives.
     pub fn unique(mut self) -> Self {
         self.spec.unique = true;
+        self
+    }
+
+    /// Gives it these rights instead of those that were granted so far.
+    pub fn rights(mut self, rights: Rights) -> Self {
+        self.spec.rights = rights;
+        self
+    }
+
+    /// Lets it start children, and pass that right on.
+    pub fn grant_spawn(mut self) -> Self {
+        self.spec.rights.spawn = true;
+        self
+    }
+
+    /// Lets it read the wall clock, and pass that right on.
+    pub fn grant_clock(mut self) -> Self {
+        self.spec.rights.clock = true;
+        self
+    }
+
+    /// Lets it get random numbers, and pass that right on.
+    pub fn grant_random(mut self) -> Self {
+        self.spec.rights.random = true;
+        self
+    }
+
+    /// Lets it connect to these hosts, and pass that right on.
+    pub fn grant_network(mut self, hosts: Pattern) -> Self {
+        self.spec.rights.network.push(hosts);
         self
     }
 
@@ -168,6 +205,16 @@ impl<T> RunInActor<T> {
     /// As [`StartActor::env`].
     pub fn env(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         Self { actor: self.actor.env(name, value), ..self }
+    }
+
+    /// As [`StartActor::args`].
+    pub fn args<A: Into<String>>(self, args: impl IntoIterator<Item = A>) -> Self {
+        Self { actor: self.actor.args(args), ..self }
+    }
+
+    /// As [`StartActor::rights`].
+    pub fn rights(self, rights: Rights) -> Self {
+        Self { actor: self.actor.rights(rights), ..self }
     }
 
     /// As [`StartActor::restart`].

@@ -482,7 +482,7 @@ pub mod middle {
     ) -> Result<ByteBuf, Fault> {
         let nursery = Nursery::open();
         let enable = enable.unwrap_or_else(|| vec![module.clone()]);
-        let leaf = nursery.start_actor("leaf", enable).await?;
+        let leaf = nursery.start_actor("leaf", enable).with(crate::searches::as_usual()).await?;
         let kwargs = Kwargs::from_payload(kwargs.into_vec());
         let result = leaf.run_encoded(&module, &function, kwargs).await?;
         leaf.cancel_actor().await?;
@@ -495,7 +495,8 @@ pub mod middle {
 #[greenroom_guest::main]
 async fn main(function: String, deadline_ms: Option<u64>) -> Result<ByteBuf, Fault> {
     let nursery = Nursery::open();
-    let middle = nursery.start_actor("middle", [middle::MODULE, faults::MODULE]).await?;
+    let middle = nursery.start_actor("middle", [middle::MODULE, faults::MODULE]);
+    let middle = middle.with(SpawnOptions::new().grant_spawn()).await?;
     let call = middle::relay { module: "faults".into(), function, kwargs: ByteBuf::new(), enable: None };
     let call = middle.run(call);
     let result = match deadline_ms {

@@ -32,7 +32,9 @@ pub(crate) struct App {
     pub(crate) dirs: Vec<Dir>,
     /// The environment of its root actor.
     pub(crate) env: Vec<(String, String)>,
-    /// What it may do beyond its own tree.
+    /// The arguments of its root actor.
+    pub(crate) component_args: Vec<String>,
+    /// What it may do.
     pub(crate) rights: Rights,
     /// The bounds of its actors.
     pub(crate) limits: Limits,
@@ -133,6 +135,7 @@ impl App {
             args: Vec::new(),
             dirs: Vec::new(),
             env: Vec::new(),
+            component_args: Vec::new(),
             rights: Rights::default(),
             limits: Limits::default(),
             without: Without::default(),
@@ -173,6 +176,7 @@ impl App {
             args: manifest.args,
             dirs: manifest.dirs.into_iter().map(|d| Dir { arg: d.value, place: Some(d.place) }).collect(),
             env: manifest.env,
+            component_args: manifest.component_args,
             rights: manifest.rights,
             limits: manifest.limits,
             without: Without::default(),
@@ -218,7 +222,12 @@ impl App {
             self.env.push((key, value));
         }
         if !flags.allow.is_empty() {
-            self.rights = Right::all(&flags.allow);
+            let network = std::mem::take(&mut self.rights.network);
+            self.rights = Rights { network, ..Right::all(&flags.allow) };
+        }
+        self.rights.network.extend(flags.net.iter().cloned());
+        if !flags.args.is_empty() {
+            self.component_args.clone_from(&flags.args);
         }
         for (name, value) in &flags.limits {
             let known: Vec<&str> = LIMITS.iter().map(|limit| limit.name).collect();

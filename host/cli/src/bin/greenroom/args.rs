@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use greenroom::{Isolation, Wall};
+use greenroom::{Isolation, Pattern, Wall};
 
 use crate::build::BuildArgs;
 use crate::call::CallArgs;
@@ -83,10 +83,18 @@ pub(crate) struct AppFlags {
     #[arg(long = "env", value_name = "KEY[=VALUE]")]
     pub(crate) env: Vec<String>,
 
-    /// What the application may do beyond its own tree: find other programs' actors, or let them
-    /// find its own
+    /// What the application may do: start actors, read the wall clock, get random numbers, read this
+    /// program's standard input, find other programs' actors, let them find its own
     #[arg(long, value_name = "RIGHT", value_enum, value_delimiter = ',')]
     pub(crate) allow: Vec<Right>,
+
+    /// Let the application connect there, such as example.com:443, 10.0.0.0/8:* or *.example.com:443
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) net: Vec<Pattern>,
+
+    /// What the root actor has as a program's arguments
+    #[arg(last = true, value_name = "ARGUMENT")]
+    pub(crate) args: Vec<String>,
 
     /// Set a bound, such as children=8 or spawn=5s
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = pair)]
@@ -111,6 +119,8 @@ impl AppFlags {
             ("--dir", !self.dirs.is_empty()),
             ("--env", !self.env.is_empty()),
             ("--allow", !self.allow.is_empty()),
+            ("--net", !self.net.is_empty()),
+            ("--", !self.args.is_empty()),
             ("--limit", !self.limits.is_empty()),
             ("--without", !self.without.is_empty()),
         ]

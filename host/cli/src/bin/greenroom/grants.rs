@@ -59,10 +59,18 @@ impl DirArg {
     }
 }
 
-/// What an application may do beyond its own tree, as written in `--allow`.
+/// What an application may do that none may who was not told so, as written in `--allow`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Right {
     // Not in doc comments: the help would spread over twice as many lines.
+    // Start actors.
+    Spawn,
+    // Read the wall clock.
+    Clock,
+    // Get random numbers.
+    Random,
+    // Read this program's standard input.
+    Stdin,
     // Find actors of other programs.
     Discover,
     // Let other programs find actors of its own.
@@ -74,7 +82,15 @@ pub(crate) enum Right {
 impl Right {
     /// What several come to together.
     pub(crate) fn all(rights: &[Self]) -> Rights {
-        Rights { discover: rights.contains(&Self::Discover), publish: rights.contains(&Self::Publish) }
+        Rights {
+            spawn: rights.contains(&Self::Spawn),
+            clock: rights.contains(&Self::Clock),
+            random: rights.contains(&Self::Random),
+            stdin: rights.contains(&Self::Stdin),
+            discover: rights.contains(&Self::Discover),
+            publish: rights.contains(&Self::Publish),
+            network: Vec::new(),
+        }
     }
 }
 
@@ -167,8 +183,13 @@ mod tests {
 
     #[test]
     fn what_is_not_granted_by_name_is_not_granted() {
-        assert_eq!(Right::all(&[]), Rights { discover: false, publish: false });
-        assert_eq!(Right::all(&[Right::Publish]), Rights { discover: false, publish: true });
+        assert_eq!(Right::all(&[]), Rights::default());
         assert_eq!(Right::all(&[Right::None]), Rights::default());
+        for name in Rights::names() {
+            let right = Right::from_str(name, false).expect("each can be allowed");
+            let mut granted = Right::all(&[right, Right::None]);
+            assert!(granted.named(name).is_some_and(std::mem::take), "{name}");
+            assert_eq!(granted, Rights::default(), "{name} and nothing else");
+        }
     }
 }

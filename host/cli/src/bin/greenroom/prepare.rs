@@ -71,7 +71,8 @@ impl App {
             modules,
             dirs: ready.grants.iter().map(dir).collect(),
             env: self.env.clone(),
-            rights: self.rights,
+            args: self.component_args.clone(),
+            rights: self.rights.clone(),
             ..SpawnSpec::default()
         }
     }

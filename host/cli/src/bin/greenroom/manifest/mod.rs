@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom::{Isolation, Limits, Rights};
+use greenroom::{Isolation, Limits, Pattern, Rights};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -68,6 +68,7 @@ pub(crate) struct Manifest {
     pub(crate) modules: Vec<ModuleEntry>,
     pub(crate) dirs: Vec<Placed<DirArg>>,
     pub(crate) env: Vec<(String, String)>,
+    pub(crate) component_args: Vec<String>,
     pub(crate) rights: Rights,
     pub(crate) limits: Limits,
 }
@@ -154,6 +155,7 @@ fn read<'a>(
         modules: Vec::new(),
         dirs: Vec::new(),
         env: Vec::new(),
+        component_args: Vec::new(),
         rights: Rights::default(),
         limits: Limits::default(),
     };
@@ -261,11 +263,26 @@ fn module<'a>(
 }
 
 fn grants<'a>(reader: &mut Reader<'a>, node: &'a Node<'a>, manifest: &mut Manifest) {
-    for entry in reader.known("grants", node, &["dirs", "env", "discover", "publish"]) {
+    let known: Vec<&str> = ["dirs", "env", "args", "network"].into_iter().chain(Rights::names()).collect();
+    for entry in reader.known("grants", node, &known) {
         let path = format!("grants.{}", entry.key);
+        if let Some(right) = manifest.rights.named(entry.key) {
+            *right = reader.flag(&path, entry.value).unwrap_or_default();
+            continue;
+        }
         match entry.key {
-            "discover" => manifest.rights.discover = reader.flag(&path, entry.value).unwrap_or_default(),
-            "publish" => manifest.rights.publish = reader.flag(&path, entry.value).unwrap_or_default(),
+            "args" => {
+                for (number, item) in reader.list(&path, entry.value).iter().enumerate() {
+                    let text = reader.text(&format!("{path}[{number}]"), item);
+                    manifest.component_args.extend(text.map(|text| text.value));
+                }
+            }
+            "network" => {
+                for (number, item) in reader.list(&path, entry.value).iter().enumerate() {
+                    let hosts = pattern(reader, &format!("{path}[{number}]"), item);
+                    manifest.rights.network.extend(hosts);
+                }
+            }
             "dirs" => {
                 for (number, item) in reader.list(&path, entry.value).iter().enumerate() {
                     let path = format!("{path}[{number}]");
@@ -288,6 +305,19 @@ fn grants<'a>(reader: &mut Reader<'a>, node: &'a Node<'a>, manifest: &mut Manife
                     }
                 }
             }
+        }
+    }
+}
+
+fn pattern(reader: &mut Reader<'_>, path: &str, node: &Node<'_>) -> Option<Pattern> {
+    const EXPECTED: &str = "HOST:PORT, such as \"example.com:443\" or \"10.0.0.0/8:*\"";
+    let text = reader.text(path, node)?;
+    match text.value.parse::<Pattern>() {
+        Ok(pattern) => Some(pattern),
+        Err(error) => {
+            let mistake = Mistake::error(text.place, format!("`{path}`: {error}"));
+            reader.wrong(mistake.label(format!("expected {EXPECTED}")));
+            None
         }
     }
 }

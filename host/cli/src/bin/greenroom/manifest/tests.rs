@@ -42,7 +42,10 @@ fn the_manuals_example_is_read_as_it_says() {
         ]
     );
     assert_eq!(manifest.env, [pair("LANG", "C"), pair("PRICE", "$5")]);
-    assert_eq!(manifest.rights, Rights { discover: true, publish: false });
+    assert_eq!(manifest.component_args, ["--verbose"]);
+    let network = ["api.example.com:443", "10.0.0.0/8:*"].map(|text| text.parse().expect("a pattern"));
+    let rights = Rights { spawn: true, discover: true, network: network.to_vec(), ..Rights::default() };
+    assert_eq!(manifest.rights, rights);
     let limits = Limits { children: 16, depth: 4, tree: 64, tasks: 256, ..Limits::default() };
     let limits = Limits {
         spawn: Duration::from_secs(5),
