@@ -2,6 +2,8 @@
 //!
 //! Owns: the builders. Must not know: how rights are checked, which is the broker's to do.
 
+use std::time::Duration;
+
 use crate::actor::Rights;
 use crate::bindings::greenroom::portal::nursery;
 use crate::supervision::Restart;
@@ -33,6 +35,22 @@ impl DirGrant {
     }
 }
 
+/// The value of a limit: a number of things, bytes or calls a second, or a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitValue(u64);
+
+impl From<u64> for LimitValue {
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl From<Duration> for LimitValue {
+    fn from(time: Duration) -> Self {
+        Self(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
 /// What a child is started with beyond its modules; by default nothing at all. A child's rights
 /// are a subset of its parent's: asking for more is `PermissionDenied`, naming the right.
 ///
@@ -41,7 +59,8 @@ impl DirGrant {
 /// let options = SpawnOptions::new()
 ///     .dir(DirGrant::read_only("/docs"))
 ///     .dir(DirGrant::writable("/scratch/one").seen_as("/scratch"))
-///     .env("LANG", "C");
+///     .env("LANG", "C")
+///     .limit("memory", 16_u64 << 20);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpawnOptions {
@@ -51,6 +70,7 @@ pub struct SpawnOptions {
     publish: bool,
     unique: bool,
     rights: Rights,
+    limits: Vec<(String, u64)>,
     restart: Option<Restart>,
 }
 
@@ -148,6 +168,14 @@ impl SpawnOptions {
         Self { rights: Rights { publish: true, ..self.rights }, ..self }
     }
 
+    /// Lowers a limit of its own, by the name it has in the manifest: `("memory", 16_u64 << 20)`,
+    /// `("cpu", Duration::from_secs(2))`. More than this actor has is `PermissionDenied`.
+    #[must_use]
+    pub fn limit(mut self, name: impl Into<String>, value: impl Into<LimitValue>) -> Self {
+        self.limits.push((name.into(), value.into().0));
+        self
+    }
+
     /// What becomes of the child when it ends, in a supervised nursery. Without it a daemon is
     /// [`Restart::Permanent`], and an actor with a main task [`Restart::Transient`].
     #[must_use]
@@ -181,6 +209,7 @@ impl From<SpawnOptions> for nursery::SpawnOptions {
             unique: options.unique,
             rights: options.rights.flags(),
             network: options.rights.network,
+            limits: options.limits,
             restart: options.restart.map(Into::into),
         }
     }

@@ -234,7 +234,7 @@ fn b9_a_limit_that_is_reached_is_named() {
     alone(async |place| {
         for (limits, limit, value) in [
             (Limits { children: 3, ..Limits::default() }, "children", 3),
-            (Limits { tree: 4, ..Limits::default() }, "tree", 4),
+            (Limits { actors: 4, ..Limits::default() }, "actors", 4),
         ] {
             let world = World::with(place, Options { limits, ..Options::default() }).await;
             let kept = [world.keep(&[], "a").await, world.keep(&[], "b").await, world.keep(&[], "c").await];

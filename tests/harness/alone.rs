@@ -34,6 +34,7 @@ const GUESTS: &[&str] = &[
     "failing",
     "fanin",
     "faults",
+    "hogs",
     "languages",
     "pingpong",
     "primes",

@@ -8,6 +8,7 @@ mod artifact;
 mod command;
 mod corpus;
 mod exits;
+pub mod liar;
 mod process;
 mod sweep;
 pub mod villain;

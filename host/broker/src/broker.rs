@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::catalogue::{Catalogue, Resolved};
+use crate::conduct;
 use crate::discovery::{self, Progress};
 use crate::grants::{self, Grant, GrantError};
 use crate::introduce;
@@ -47,7 +48,7 @@ pub struct Settings {
     pub tree: String,
     /// The components there are.
     pub catalogue: Catalogue,
-    /// The bounds of every actor.
+    /// The bounds of every actor, which may give those it starts less.
     pub limits: Limits,
     /// What the operator may grant to its root actors.
     pub grants: Vec<Grant>,
@@ -165,6 +166,7 @@ impl Loop {
         let packets = broker.watch.channel(key, broker.reporter(&id, &[]), channel);
         let record = Record {
             rights: broker.settings.rights.clone(),
+            limits: broker.settings.limits.clone(),
             grants: broker.settings.grants.clone(),
             ..Record::new(id, std::process::id(), packets)
         };
@@ -206,12 +208,14 @@ impl Loop {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Message { actor, message } => self.handle_message(actor, message),
-            Event::Exited { actor, exit } => self.handle_exit(actor, exit),
-            Event::Misbehaved { actor, how } => {
-                tracing::error!(actor = %self.name(actor), how, "broke the control protocol; killed");
-                self.kill(actor);
+            Event::Message { actor, message, turn: _turn } => {
+                match conduct::lie(&self.tree, self.operator, actor, &message) {
+                    Some(how) if !Protection::Conduct.is_off() => self.punish(actor, &how),
+                    _ => self.handle_message(actor, message),
+                }
             }
+            Event::Exited { actor, exit } => self.handle_exit(actor, exit),
+            Event::Misbehaved { actor, how } => self.punish(actor, &how),
             Event::Published { actor, result } => self.handle_published(actor, result),
             Event::FoundBeyond { asker, request, result } => self.handle_found(asker, request, result),
             Event::ListedBeyond { asker, request, result } => {
@@ -221,11 +225,23 @@ impl Loop {
         }
     }
 
+    /// Kills an actor that has said what no honest one does.
+    fn punish(&mut self, actor: Key, how: &str) {
+        let Some(record) = self.tree.get(actor).filter(|record| !record.is_gone()) else { return };
+        tracing::error!(actor = %record.id, pid = record.pid, how, "broke the control protocol; killed");
+        match record.stage {
+            Stage::Starting(_) => {
+                self.doom(actor, Failure::Reason(format!("it broke the control protocol: {how}")))
+            }
+            _ => self.kill(actor),
+        }
+    }
+
     fn handle_visit(&mut self, visit: Visit) {
         match visit {
             // Its slot is free once it is with the actor, which bounds it from then on.
             Visit::Connect { place, guest, pipe, slot: _slot } => {
-                visits::connect(&mut self.tree, &self.settings.limits, &place, guest, pipe);
+                visits::connect(&mut self.tree, &place, guest, pipe);
             }
             Visit::Describe { place, reply } => {
                 let _ = reply.send(visits::describe(&self.tree, &self.settings.catalogue, &place));
@@ -258,9 +274,7 @@ impl Loop {
             }
             ToBroker::CancelActor { request, actor: target } => self.cancel(actor, request, &target),
             ToBroker::Find { request, name, wait } => {
-                if discovery::find(&mut self.tree, &self.settings.limits, actor, request, name, wait)
-                    == Progress::Nobody
-                {
+                if discovery::find(&mut self.tree, actor, request, name, wait) == Progress::Nobody {
                     self.look_beyond(actor, request);
                 }
             }
@@ -295,9 +309,11 @@ impl Loop {
         if !record.rights.spawn && !Protection::Spawn.is_off() {
             return Err(RemoteError::of(&PermissionDenied { right: "spawn".to_owned() }));
         }
-        let standing =
-            Standing { children: record.children.len(), depth: record.path.len(), tree: self.tree.actors() };
-        quota::check(standing, &self.settings.limits)?;
+        let standing = Standing { children: record.children.len(), depth: record.path.len() };
+        quota::check(standing, &record.limits)?;
+        self.tree.above(parent).try_for_each(|(above, alive)| quota::check_below(alive, &above.limits))?;
+        let limits = quota::lowered(&record.id, &record.limits, &spec.limits)
+            .map_err(|refused| refused.unwrap_or_else(|error| failed(error.to_string())))?;
         let granted = grants::narrow(&record.grants, &spec.dirs).map_err(|error| match error {
             GrantError::Denied(right) => RemoteError::of(&PermissionDenied {
                 right: format!("actor `{}` cannot grant what it does not have: {right}", record.id),
@@ -319,7 +335,10 @@ impl Loop {
         let path: Vec<String> = record.path.iter().cloned().chain([spec.name.clone()]).collect();
         let is_root = parent == self.operator;
         let parent_id = record.id.clone();
-        self.give_birth(parent, request, &spec, path, is_root, parent_id, granted, resolved)
+        if let Some(record) = self.tree.get_mut(parent).filter(|_| !is_root) {
+            quota::check_rate(&mut record.starts, Instant::now(), &record.limits)?;
+        }
+        self.give_birth(parent, request, &spec, path, is_root, parent_id, granted, limits, resolved)
             .map_err(|error| failed(format!("the system refuses: {error}")))
     }
 
@@ -333,6 +352,7 @@ impl Loop {
         is_root: bool,
         parent_id: ActorId,
         granted: Vec<Grant>,
+        limits: Limits,
         resolved: Resolved,
     ) -> io::Result<()> {
         let key = Uuid::new_v4();
@@ -357,7 +377,7 @@ impl Loop {
             env: spec.env.clone(),
             args: spec.args.clone(),
             rights: spec.rights.clone(),
-            limits: self.settings.limits.clone(),
+            limits: limits.clone(),
             without: self.settings.without.names(),
             log: self.settings.log.clone(),
         };
@@ -376,11 +396,13 @@ impl Loop {
             published: spec.publish || (is_root && self.beyond.is_some()),
             unique: spec.unique,
             rights: spec.rights.clone(),
+            starts: quota::starts(&limits),
+            limits: limits.clone(),
             parent: Some(parent),
             stage: Stage::Starting(Birth {
                 request,
                 pipe: near,
-                deadline: Instant::now() + self.settings.limits.spawn,
+                deadline: Instant::now() + limits.spawn,
                 step: Step::Loading,
                 failure: None,
             }),
@@ -476,7 +498,7 @@ impl Loop {
 
     /// Looks again at the questions for a name: who has it has changed, or what can be sent there.
     fn look_again(&mut self, name: &str) {
-        for (asker, request) in discovery::revisit(&mut self.tree, &self.settings.limits, name) {
+        for (asker, request) in discovery::revisit(&mut self.tree, name) {
             self.look_beyond(asker, request);
         }
     }
@@ -492,7 +514,7 @@ impl Loop {
 
     fn handle_taken(&mut self, actor: Key) {
         let Some(record) = self.tree.get_mut(actor) else { return };
-        let was_full = record.untaken >= self.settings.limits.finds;
+        let was_full = record.untaken >= record.limits.finds;
         record.untaken = record.untaken.saturating_sub(1);
         if was_full {
             let name = record.id.name.clone();
@@ -547,7 +569,7 @@ impl Loop {
                     self.doom(key, Failure::Reason("it was cancelled while it started".to_owned()));
                 }
                 _ => {
-                    record.ladder = Some(Ladder::ask(Instant::now(), &self.settings.limits));
+                    record.ladder = Some(Ladder::ask(Instant::now(), &record.limits));
                     record.tell(&ToActor::Cancel { by }, Vec::new());
                     tracing::trace!(actor = %record.id, "asked to end");
                     self.retire(key);
@@ -568,13 +590,13 @@ impl Loop {
             if let Stage::Starting(birth) = &record.stage
                 && birth.deadline <= now
             {
-                let waited = self.settings.limits.spawn;
+                let waited = record.limits.spawn;
                 self.doom(key, Failure::Reason(format!("it was not ready within {waited:?}")));
                 continue;
             }
             discovery::expire(record, now);
             let Some(ladder) = &mut record.ladder else { continue };
-            match ladder.climb(now, held_up, &self.settings.limits) {
+            match ladder.climb(now, held_up, &record.limits) {
                 Some(Rung::Ordered) => {
                     tracing::trace!(actor = %record.id, after = ?ladder.elapsed(now), "ordered to exit");
                     record.tell(&ToActor::Exit, Vec::new());

@@ -5,6 +5,7 @@
 
 mod broker;
 mod catalogue;
+mod conduct;
 mod discovery;
 mod grants;
 mod introduce;

@@ -5,6 +5,7 @@
 //! started it, and the end of its control channel makes it exit. No guest code runs, and no thread
 //! is started, before all walls stand.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,8 +13,9 @@ use std::process::ExitCode;
 
 use greenroom_engine::{Engine, Grants, LoadedComponent, Mapped, Modules};
 use greenroom_runtime::{Actor, End, Identity};
-use greenroom_sandbox::{Network, Purpose, UnknownWall, Walls, Without, close_inherited};
+use greenroom_sandbox::{Network, Ports, Purpose, UnknownWall, Walls, Without, close_inherited};
 use greenroom_transport::{Attachment, Channel, Packet, channel_from_fd};
+use greenroom_wire::Pattern;
 use greenroom_wire::control::{self, Init, ToActor, ToBroker};
 use rustix::net::SocketType;
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -23,9 +25,6 @@ const ORDERED: i32 = 143;
 
 /// The most threads that wait for files at once; each takes a stack out of the process's memory.
 const FILE_THREADS: usize = 16;
-
-/// The most memory of its own that an actor's process may have.
-const DATA_BYTES: u64 = 512 << 20;
 
 /// The descriptors that an actor may have open beside those to its children and to others.
 const OPEN_FILES: u64 = 1024;
@@ -180,17 +179,32 @@ pub fn walls_around<'a>(
     folders: Vec<(BorrowedFd<'a>, bool)>,
     code: Vec<BorrowedFd<'a>>,
 ) -> Result<Walls<'a>, UnknownWall> {
-    let links = init.limits.children + init.limits.finds + init.limits.tree;
+    let links = init.limits.children + init.limits.finds + init.limits.actors;
     Ok(Walls {
         without: Without::named(&init.without)?,
         purpose: Purpose::Actor,
-        data_bytes: DATA_BYTES,
+        data_bytes: init.limits.data_bytes(),
         open_files: OPEN_FILES.saturating_add(links as u64),
         cpu_seconds: None,
         folders,
         readable: code,
-        network: Network::None,
+        network: network(&init.rights.network),
     })
+}
+
+/// The ports that these lead to. Nobody connects to an actor: there is none to take connections at.
+fn network(patterns: &[Pattern]) -> Network {
+    let ranges = patterns.iter().map(Pattern::ports);
+    let connect = if patterns.iter().any(|pattern| pattern.ports() == Pattern::ANY.ports()) {
+        Ports::Any
+    } else {
+        Ports::Only(ranges.flat_map(|(first, last)| first..=last).collect())
+    };
+    if patterns.is_empty() {
+        Network::None
+    } else {
+        Network::Some { connect, bind: Ports::Only(BTreeSet::new()) }
+    }
 }
 
 /// A name as the kernel shows it beside the process number: 15 bytes, no NUL.

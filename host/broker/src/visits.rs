@@ -11,7 +11,7 @@ use greenroom_abi::kind::LimitExceeded;
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::attach;
 use greenroom_wire::Preamble;
-use greenroom_wire::control::{Limits, ToActor};
+use greenroom_wire::control::ToActor;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -51,8 +51,8 @@ pub(crate) fn path(tree: &Tree, place: &Place) -> Result<Vec<String>, Box<Remote
 }
 
 /// Answers a program that wants to call an actor, and hands its pipe to that.
-pub(crate) fn connect(tree: &mut Tree, limits: &Limits, place: &Place, guest: ActorId, pipe: OwnedFd) {
-    let admitted = admit(tree, limits, place, &guest);
+pub(crate) fn connect(tree: &mut Tree, place: &Place, guest: ActorId, pipe: OwnedFd) {
+    let admitted = admit(tree, place, &guest);
     let reply = admitted.as_ref().map(|(_, preamble)| Answer::Connected(preamble.clone()));
     let written = encoded(&reply.map_err(Clone::clone)).and_then(|bytes| written(&pipe, &bytes));
     match (admitted, written) {
@@ -68,12 +68,7 @@ pub(crate) fn connect(tree: &mut Tree, limits: &Limits, place: &Place, guest: Ac
 }
 
 /// Whether a program may call an actor, and who is who then.
-fn admit(
-    tree: &Tree,
-    limits: &Limits,
-    place: &Place,
-    guest: &ActorId,
-) -> Result<(Key, Preamble), Box<RemoteError>> {
+fn admit(tree: &Tree, place: &Place, guest: &ActorId) -> Result<(Key, Preamble), Box<RemoteError>> {
     check_name(&guest.name).map_err(failed)?;
     let known = Uuid::parse_str(&guest.uuid).map_err(|error| failed(error.to_string()))?;
     if tree.get(known).is_some() || known.to_string() != guest.uuid {
@@ -85,8 +80,8 @@ fn admit(
         let reason = format!("actor {} cannot be called now: it is starting or ending", place.actor);
         return Err(failed(reason));
     };
-    if record.untaken >= limits.finds {
-        let limit = LimitExceeded { limit: "finds".to_owned(), value: limits.finds as u64 };
+    if record.untaken >= record.limits.finds {
+        let limit = LimitExceeded { limit: "finds".to_owned(), value: record.limits.finds as u64 };
         return Err(Box::new(RemoteError::of(&limit)));
     }
     Ok((key, Preamble { you: guest.clone(), peer: record.id.clone() }))

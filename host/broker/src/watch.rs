@@ -4,17 +4,19 @@
 //! registry. Must not know: what any of it means. Invariant: whatever may take long is done here,
 //! and never in the loop.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use greenroom_abi::kind::Exit;
 use greenroom_abi::{ActorId, RemoteError};
+use greenroom_sabotage::Protection;
 use greenroom_transport::{Attachment, Channel, Packet};
 use greenroom_wire::control::{self, ActorEntry, RequestId, ToBroker};
 use tokio::io::unix::AsyncFd;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::registry::beyond::Beyond;
 use crate::registry::{Entry, Publication, RegistryError};
@@ -25,12 +27,22 @@ use crate::tree::Key;
 /// How long the last lines of a dead actor's output may take to arrive.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
+/// How long after its control channel an actor may end.
+const HANG_UP: Duration = Duration::from_secs(1);
+
+/// How many messages of one actor may wait for the loop.
+const MAX_UNHEARD: usize = 16;
+
+/// How many packets may wait for an actor before it is read no further. What is sent to it unasked
+/// is bounded by what leads to it.
+const MAX_UNTAKEN: usize = 256;
+
 /// What a search beyond the tree came to: who was found, and the pipe there.
 pub(crate) type FoundBeyond = Result<Option<(ActorId, Attachment)>, Box<RemoteError>>;
 
 /// Everything that can happen to the tree.
 pub(crate) enum Event {
-    Message { actor: Key, message: ToBroker },
+    Message { actor: Key, message: ToBroker, turn: OwnedSemaphorePermit },
     Exited { actor: Key, exit: Exit },
     Misbehaved { actor: Key, how: String },
     Published { actor: Key, result: Result<Box<dyn Publication>, RegistryError> },
@@ -59,6 +71,9 @@ impl Watch {
     }
 
     /// Reads and writes an actor's control channel.
+    ///
+    /// An actor is read on only while few of its messages wait for the loop, and few answers for it:
+    /// whoever asks much holds up nobody else, and whoever takes no answers gets no more.
     pub(crate) fn channel(
         &self,
         actor: Key,
@@ -66,45 +81,22 @@ impl Watch {
         channel: Channel,
     ) -> mpsc::UnboundedSender<Packet> {
         let channel = Arc::new(channel);
-        let (packets, mut outgoing) = mpsc::unbounded_channel::<Packet>();
-        let writer = channel.clone();
+        let (packets, outgoing) = mpsc::unbounded_channel::<Packet>();
+        let outgoing = Arc::new(Outgoing { packets: Mutex::new(outgoing), taken: Notify::new() });
+        let (writer, queue) = (channel.clone(), outgoing.clone());
         tokio::spawn(async move {
-            while let Some(packet) = outgoing.recv().await {
+            while let Some(packet) = queue.next().await {
                 if writer.send(packet).await.is_err() {
                     break;
                 }
             }
+            queue.close();
         });
         let events = self.0.clone();
         tokio::spawn(async move {
-            let how = loop {
-                let packet = match channel.receive().await {
-                    Ok(Some(packet)) => packet,
-                    // The end of the process follows, and with it the event that counts.
-                    Ok(None) => return,
-                    // It left without reading everything; what it said is still to be read.
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => continue,
-                    Err(error) => break error.to_string(),
-                };
-                let name = || reporter.actor.name.clone();
-                let report = match control::decode(&packet.bytes) {
-                    Ok(ToBroker::Log(line)) => Report::Log { actor: name(), line },
-                    Ok(ToBroker::Progress { done, total, message }) => {
-                        Report::Progress { actor: name(), done, total, message }
-                    }
-                    Ok(message) => {
-                        if events.send(Event::Message { actor, message }).is_err() {
-                            return;
-                        }
-                        continue;
-                    }
-                    Err(error) => break error.to_string(),
-                };
-                if !reporter.send(report).await {
-                    return;
-                }
-            };
-            let _ = events.send(Event::Misbehaved { actor, how });
+            if let Err(how) = listen(actor, &reporter, &channel, &outgoing, &events).await {
+                let _ = events.send(Event::Misbehaved { actor, how });
+            }
         });
         packets
     }
@@ -181,6 +173,94 @@ impl Watch {
             });
             let _ = events.send(Event::ListedBeyond { asker, request, result });
         });
+    }
+}
+
+/// What waits to be sent to an actor.
+struct Outgoing {
+    packets: Mutex<mpsc::UnboundedReceiver<Packet>>,
+    /// One has left.
+    taken: Notify,
+}
+
+impl Outgoing {
+    async fn next(&self) -> Option<Packet> {
+        let packet = poll_fn(|cx| self.packets().poll_recv(cx)).await;
+        self.taken.notify_one();
+        packet
+    }
+
+    /// Waits until there are few.
+    async fn settle(&self) {
+        while self.packets().len() > MAX_UNTAKEN && !Protection::Backlog.is_off() {
+            self.taken.notified().await;
+        }
+    }
+
+    /// Nobody takes any more.
+    fn close(&self) {
+        let mut packets = self.packets();
+        packets.close();
+        while packets.try_recv().is_ok() {}
+        self.taken.notify_one();
+    }
+
+    fn packets(&self) -> MutexGuard<'_, mpsc::UnboundedReceiver<Packet>> {
+        self.packets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads an actor's messages until it has no more.
+///
+/// # Errors
+/// What it did that no honest actor does.
+async fn listen(
+    actor: Key,
+    reporter: &Reporter,
+    channel: &Channel,
+    outgoing: &Outgoing,
+    events: &mpsc::UnboundedSender<Event>,
+) -> Result<(), String> {
+    let turns = Arc::new(Semaphore::new(MAX_UNHEARD));
+    loop {
+        outgoing.settle().await;
+        let packet = match channel.receive().await {
+            Ok(Some(packet)) => packet,
+            Ok(None) => {
+                // The end of the process follows, and with it the event that counts; if not, it is
+                // one that nobody could ask to end.
+                tokio::time::sleep(HANG_UP).await;
+                if Protection::HungUp.is_off() {
+                    return Ok(());
+                }
+                return Err("it has closed its control channel, and goes on".to_owned());
+            }
+            // It left without reading everything; what it said is still to be read.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => continue,
+            Err(error) => return Err(error.to_string()),
+        };
+        if !packet.attachments.is_empty() {
+            return Err("it sends descriptors, which nobody takes from an actor".to_owned());
+        }
+        let name = || reporter.actor.name.clone();
+        let report = match control::decode(&packet.bytes) {
+            Ok(ToBroker::Log(line)) => Report::Log { actor: name(), line },
+            Ok(ToBroker::Progress { done, total, message }) => {
+                Report::Progress { actor: name(), done, total, message }
+            }
+            Ok(message) => {
+                // The semaphore is never closed.
+                let Ok(turn) = turns.clone().acquire_owned().await else { return Ok(()) };
+                if events.send(Event::Message { actor, message, turn }).is_err() {
+                    return Ok(());
+                }
+                continue;
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        if !reporter.send(report).await {
+            return Ok(());
+        }
     }
 }
 

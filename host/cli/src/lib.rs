@@ -61,7 +61,7 @@ pub use greenroom_runtime::{
     Strategy, StreamOptions, Subscription, Supervision,
 };
 pub use greenroom_wire::control::{
-    ActorEntry, DirGrant, Isolation, Limits, LogLevel, LogLine, Rights, SpawnSpec,
+    ActorEntry, DirGrant, Isolation, Limit, LimitError, Limits, LogLevel, LogLine, Rights, SpawnSpec, Unit,
 };
 pub use greenroom_wire::{Pattern, PatternError};
 pub use host::{Host, HostError, Setup, join};

@@ -113,7 +113,9 @@ impl Driver {
         let error = match broken {
             Broken::Violated(violation) => {
                 tracing::error!(peer = %self.link.peer(), violation, "the peer broke the protocol");
-                RemoteError::of(&PeerMisbehaved { violation })
+                let error = RemoteError::of(&PeerMisbehaved { violation });
+                self.link.violated(error.clone());
+                error
             }
             // Only a call that is still open is worth the wait for how the peer died.
             Broken::Ended | Broken::Unwritable | Broken::Parted => {

@@ -56,6 +56,8 @@ struct Shared {
     end_expected: AtomicBool,
     /// Whether the peer gets a successor.
     superseded: AtomicBool,
+    /// What the peer did that no honest one does, if that ended the link.
+    violation: OnceLock<RemoteError>,
     cancel_bound: Duration,
 }
 
@@ -192,6 +194,7 @@ impl Link {
             waiting: AtomicUsize::new(0),
             end_expected: AtomicBool::new(false),
             superseded: AtomicBool::new(false),
+            violation: OnceLock::new(),
             cancel_bound,
         }));
         Queue { link, commands }
@@ -321,6 +324,16 @@ impl Link {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.0.commands.is_closed()
+    }
+
+    /// Notes that the link ends because the peer broke the protocol.
+    pub(crate) fn violated(&self, how: RemoteError) {
+        let _ = self.0.violation.set(how);
+    }
+
+    /// How the peer broke the protocol, if that ended the link.
+    pub(crate) fn violation(&self) -> Option<&RemoteError> {
+        self.0.violation.get()
     }
 
     /// Waits for the exit notice of whoever is the peer now.

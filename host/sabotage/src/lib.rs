@@ -49,6 +49,18 @@ protections! {
     Spawn = "spawn";
     /// A station lets in no other users.
     StationPeers = "station-peers";
+    /// The limits of a child are at most its parent's.
+    LowerLimits = "lower-limits";
+    /// An actor starts children no faster than that.
+    SpawnRate = "spawn-rate";
+    /// What an actor has asked is not read on while it takes no answers.
+    Backlog = "backlog";
+    /// An actor that says what no honest one does is killed by the broker.
+    Conduct = "conduct";
+    /// An actor without a control channel is killed.
+    HungUp = "hung-up";
+    /// A child that breaks the protocol on its portal is ended by whoever started it.
+    Liars = "liars";
     /// An actor has room for no more than so many tasks.
     Tasks = "tasks";
     /// An actor reaches no file, port or process but those it was granted.

@@ -4,9 +4,9 @@
 //! made of them. Invariant: what stands in no table is refused.
 
 use libc::{
-    SYS_brk, SYS_clock_getres, SYS_clock_gettime, SYS_clock_nanosleep, SYS_clone, SYS_clone3, SYS_close,
-    SYS_dup, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_eventfd2, SYS_exit, SYS_exit_group,
-    SYS_fcntl, SYS_fstat, SYS_futex, SYS_getpid, SYS_getrandom, SYS_getrusage, SYS_getsockopt, SYS_gettid,
+    SYS_brk, SYS_clock_getres, SYS_clock_gettime, SYS_clock_nanosleep, SYS_clone, SYS_close, SYS_dup,
+    SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_eventfd2, SYS_exit, SYS_exit_group, SYS_fcntl,
+    SYS_fstat, SYS_futex, SYS_getpid, SYS_getrandom, SYS_getrusage, SYS_getsockopt, SYS_gettid,
     SYS_gettimeofday, SYS_ioctl, SYS_lseek, SYS_madvise, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap,
     SYS_nanosleep, SYS_ppoll, SYS_prctl, SYS_pread64, SYS_prlimit64, SYS_read, SYS_readv, SYS_recvfrom,
     SYS_recvmsg, SYS_restart_syscall, SYS_rseq, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
@@ -18,9 +18,11 @@ use libc::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Test {
     /// It is this.
-    Is(u64),
+    Is(u32),
     /// Of the bits of the first number, it has just those of the second.
-    Bits(u64, u64),
+    Bits(u32, u32),
+    /// It is no pointer at all.
+    None,
     /// It is the number of the process that calls.
     Ourselves,
 }
@@ -34,8 +36,6 @@ pub(crate) const ALWAYS: &[libc::c_long] = &[
     SYS_clock_getres,
     SYS_clock_gettime,
     SYS_clock_nanosleep,
-    // Answered with "no such call", so that the C library takes `clone`, whose flags can be seen.
-    SYS_clone3,
     SYS_close,
     SYS_dup,
     SYS_epoll_create1,
@@ -125,10 +125,10 @@ pub(crate) const NETWORK: &[libc::c_long] = &[
 ];
 
 /// The flags of `clone` that make a thread: all must be there.
-const THREAD: u64 = (libc::CLONE_THREAD | libc::CLONE_VM | libc::CLONE_SIGHAND) as u64;
+const THREAD: u32 = (libc::CLONE_THREAD | libc::CLONE_VM | libc::CLONE_SIGHAND) as u32;
 
 /// The flags that no thread needs: other name spaces, and what concerns tracing.
-const NO_THREAD: u64 = (libc::CLONE_NEWNS
+const NO_THREAD: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWIPC
@@ -137,68 +137,68 @@ const NO_THREAD: u64 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWNET
     | libc::CLONE_PTRACE
     | libc::CLONE_PIDFD
-    | libc::CLONE_VFORK) as u64;
+    | libc::CLONE_VFORK) as u32;
 
-const EXEC: u64 = libc::PROT_EXEC as u64;
+const EXEC: u32 = libc::PROT_EXEC as u32;
 
 /// The kind of a mapping, among its flags.
-const MAP_KIND: u64 = 0x0f;
+const MAP_KIND: u32 = 0x0f;
 
 /// The kind of a socket, among its flags.
-const SOCKET_KIND: u64 = 0x0f;
+const SOCKET_KIND: u32 = 0x0f;
 
 /// Calls that may be made in some ways only.
 pub(crate) const SOMETIMES: &[(libc::c_long, &[Way])] = &[
     (SYS_clone, &[&[(0, Test::Bits(THREAD | NO_THREAD, THREAD))]]),
     (SYS_tgkill, &[&[(0, Test::Ourselves)]]),
     // Shared memory is counted with no bound.
-    (SYS_mmap, &[&[(2, Test::Bits(EXEC, 0)), (3, Test::Bits(MAP_KIND, libc::MAP_PRIVATE as u64))]]),
+    (SYS_mmap, &[&[(2, Test::Bits(EXEC, 0)), (3, Test::Bits(MAP_KIND, libc::MAP_PRIVATE as u32))]]),
     (SYS_mprotect, &[&[(2, Test::Bits(EXEC, 0))]]),
     (
         SYS_madvise,
         &[
-            &[(2, Test::Is(libc::MADV_NORMAL as u64))],
-            &[(2, Test::Is(libc::MADV_RANDOM as u64))],
-            &[(2, Test::Is(libc::MADV_SEQUENTIAL as u64))],
-            &[(2, Test::Is(libc::MADV_WILLNEED as u64))],
-            &[(2, Test::Is(libc::MADV_DONTNEED as u64))],
-            &[(2, Test::Is(libc::MADV_FREE as u64))],
-            &[(2, Test::Is(libc::MADV_HUGEPAGE as u64))],
-            &[(2, Test::Is(libc::MADV_NOHUGEPAGE as u64))],
+            &[(2, Test::Is(libc::MADV_NORMAL as u32))],
+            &[(2, Test::Is(libc::MADV_RANDOM as u32))],
+            &[(2, Test::Is(libc::MADV_SEQUENTIAL as u32))],
+            &[(2, Test::Is(libc::MADV_WILLNEED as u32))],
+            &[(2, Test::Is(libc::MADV_DONTNEED as u32))],
+            &[(2, Test::Is(libc::MADV_FREE as u32))],
+            &[(2, Test::Is(libc::MADV_HUGEPAGE as u32))],
+            &[(2, Test::Is(libc::MADV_NOHUGEPAGE as u32))],
             // Guard pages of stacks: to set them, and to take them off.
             &[(2, Test::Is(102))],
             &[(2, Test::Is(103))],
         ],
     ),
-    (SYS_ioctl, &[&[(1, Test::Is(libc::FIONBIO))], &[(1, Test::Is(libc::FIONREAD))]]),
-    (SYS_prctl, &[&[(0, Test::Is(libc::PR_SET_NAME as u64))], &[(0, Test::Is(SET_VMA))]]),
+    (SYS_ioctl, &[&[(1, Test::Is(libc::FIONBIO as u32))], &[(1, Test::Is(libc::FIONREAD as u32))]]),
+    (SYS_prctl, &[&[(0, Test::Is(libc::PR_SET_NAME as u32))], &[(0, Test::Is(SET_VMA))]]),
     (
         SYS_fcntl,
         &[
-            &[(1, Test::Is(libc::F_DUPFD_CLOEXEC as u64))],
-            &[(1, Test::Is(libc::F_GETFD as u64))],
-            &[(1, Test::Is(libc::F_SETFD as u64))],
-            &[(1, Test::Is(libc::F_GETFL as u64))],
-            &[(1, Test::Is(libc::F_SETFL as u64))],
+            &[(1, Test::Is(libc::F_DUPFD_CLOEXEC as u32))],
+            &[(1, Test::Is(libc::F_GETFD as u32))],
+            &[(1, Test::Is(libc::F_SETFD as u32))],
+            &[(1, Test::Is(libc::F_GETFL as u32))],
+            &[(1, Test::Is(libc::F_SETFL as u32))],
         ],
     ),
     // To ask for one's own limits, and not to set any.
-    (SYS_prlimit64, &[&[(0, Test::Is(0)), (2, Test::Is(0))]]),
+    (SYS_prlimit64, &[&[(0, Test::Is(0)), (2, Test::None)]]),
     // To whom the socket is connected, and to no other name.
-    (SYS_sendto, &[&[(4, Test::Is(0))]]),
+    (SYS_sendto, &[&[(4, Test::None)]]),
 ];
 
 /// Naming a mapping, which the C library's allocator does.
-const SET_VMA: u64 = 0x5356_4d41;
+const SET_VMA: u32 = 0x5356_4d41;
 
 /// Which sockets may be made where there is a network: of the internet, streams and datagrams.
 pub(crate) const SOCKETS: &[(libc::c_long, &[Way])] = &[(
     libc::SYS_socket,
     &[
-        &[(0, Test::Is(libc::AF_INET as u64)), (1, Test::Bits(SOCKET_KIND, libc::SOCK_STREAM as u64))],
-        &[(0, Test::Is(libc::AF_INET as u64)), (1, Test::Bits(SOCKET_KIND, libc::SOCK_DGRAM as u64))],
-        &[(0, Test::Is(libc::AF_INET6 as u64)), (1, Test::Bits(SOCKET_KIND, libc::SOCK_STREAM as u64))],
-        &[(0, Test::Is(libc::AF_INET6 as u64)), (1, Test::Bits(SOCKET_KIND, libc::SOCK_DGRAM as u64))],
+        &[(0, Test::Is(libc::AF_INET as u32)), (1, Test::Bits(SOCKET_KIND, libc::SOCK_STREAM as u32))],
+        &[(0, Test::Is(libc::AF_INET as u32)), (1, Test::Bits(SOCKET_KIND, libc::SOCK_DGRAM as u32))],
+        &[(0, Test::Is(libc::AF_INET6 as u32)), (1, Test::Bits(SOCKET_KIND, libc::SOCK_STREAM as u32))],
+        &[(0, Test::Is(libc::AF_INET6 as u32)), (1, Test::Bits(SOCKET_KIND, libc::SOCK_DGRAM as u32))],
     ],
 )];
 

@@ -11,6 +11,7 @@ mod files;
 mod filter;
 mod kernel;
 mod limits;
+mod program;
 mod support;
 mod wall;
 mod walls;

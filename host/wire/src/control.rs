@@ -4,13 +4,12 @@
 //! know: sockets, processes. Invariant: one packet is one message, one CBOR item; whatever an
 //! actor says is a request, whatever the broker says is so.
 
-use std::time::Duration;
-
 use greenroom_abi::kind::{DecodeError, EncodeError, Exit};
 use greenroom_abi::{ActorId, RemoteError, payload};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use crate::limits::{Limit, LimitError, Limits, Unit};
 pub use crate::rights::Rights;
 
 /// Numbers an actor's requests, so that each answer finds its question.
@@ -197,6 +196,8 @@ pub struct SpawnSpec {
     pub unique: bool,
     /// What it may do, out of what its parent may.
     pub rights: Rights,
+    /// Which of its limits are to be lower than its parent's, by name, and how low.
+    pub limits: Vec<(String, u64)>,
 }
 
 /// One actor that can be called, as it is told of.
@@ -304,56 +305,6 @@ pub enum Isolation {
     Actor,
     /// As long as one task: each gets a fresh one.
     Task,
-}
-
-/// The bounds of an actor and of every wait in it. A child's are at most its parent's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Children alive at once, in all nurseries of the actor.
-    pub children: usize,
-    /// How far below the root an actor may stand; the root is at depth 0.
-    pub depth: usize,
-    /// Actors alive at once in the whole tree.
-    pub tree: usize,
-    /// Tasks running at once in the actor.
-    pub tasks: usize,
-    /// Questions of the actor for others that are open at once, and pipes to others that it has
-    /// been sent and not taken: each holds descriptors of the broker's.
-    pub finds: usize,
-    /// From the order to start a child until it is ready.
-    pub spawn: Duration,
-    /// From a call's start until its acknowledgement.
-    pub start: Duration,
-    /// From a task's cancellation until its instance is discarded with it. Below `ask`, so
-    /// that an actor with a stubborn task still leaves gracefully.
-    pub grace: Duration,
-    /// The first rung of the cancel ladder: from asking an actor to end until it is ordered.
-    pub ask: Duration,
-    /// The second rung: from the order until SIGKILL.
-    pub order: Duration,
-    /// The bound on the whole ladder of an actor whose descendants hold it up.
-    pub ladder: Duration,
-    /// From a pipe's end until its calls fail, so that the broker can say how the peer died.
-    pub obituary: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            children: 64,
-            depth: 8,
-            tree: 512,
-            tasks: 4096,
-            finds: 64,
-            spawn: Duration::from_secs(10),
-            start: Duration::from_secs(10),
-            grace: Duration::from_millis(300),
-            ask: Duration::from_millis(500),
-            order: Duration::from_millis(400),
-            ladder: Duration::from_millis(1500),
-            obituary: Duration::from_millis(60),
-        }
-    }
 }
 
 /// A line for the log.

@@ -10,6 +10,7 @@
 //! is the normative text.
 
 mod assembly;
+mod bucket;
 mod cbor;
 mod config;
 pub mod control;
@@ -18,6 +19,7 @@ mod event;
 mod flow;
 mod frame;
 mod id;
+mod limits;
 mod message;
 mod network;
 mod outbox;
@@ -27,6 +29,7 @@ mod session;
 mod timer;
 mod violation;
 
+pub use bucket::Bucket;
 pub use cbor::HeaderError;
 pub use config::{
     CHUNK, Config, MAX_HANDSHAKE_FRAME, MAX_PENDING_PONGS, MAX_REASON, MAX_TEXT, MIN_MAX_FRAME,

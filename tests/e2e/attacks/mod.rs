@@ -3,8 +3,10 @@
 //! Owns: how an actor that is nobody's friend is started and heard. Must not know: which attacks
 //! there are. Invariant: each attack has a process of its own, and its outcome is seen from outside.
 
+mod bombs;
 mod calls;
 mod files;
+mod lies;
 mod real;
 mod users;
 
@@ -81,19 +83,19 @@ impl Den {
             return Outcome::Killed(signal);
         }
         until(&format!("{attack} is told of"), Duration::from_secs(2), async || {
-            self.lines(attack).iter().find_map(|line| outcome(line))
+            lines(&self.world, attack).iter().find_map(|line| outcome(line))
         })
         .await
     }
+}
 
-    /// What an actor has written.
-    fn lines(&self, name: &str) -> Vec<String> {
-        let lines = self.world.reports().into_iter().filter_map(|report| match report {
-            Report::Output { actor, line, .. } if actor == name => Some(line),
-            _ => None,
-        });
-        lines.collect()
-    }
+/// What an actor has written.
+fn lines(world: &World, name: &str) -> Vec<String> {
+    let lines = world.reports().into_iter().filter_map(|report| match report {
+        Report::Output { actor, line, .. } if actor == name => Some(line),
+        _ => None,
+    });
+    lines.collect()
 }
 
 /// The signal that ended an actor.

@@ -20,6 +20,7 @@ const MODULES: &[&str] = &["modules/", "tests/guests/"];
 const EDGES: &[(&str, &[&str])] = &[
     ("greenroom-abi", &[]),
     ("greenroom-sabotage", &[]),
+    ("greenroom-sandbox", &["greenroom-sabotage"]),
     ("greenroom-wire", &["greenroom-abi"]),
     ("greenroom-transport", &[]),
     ("greenroom-runtime", &["greenroom-abi", "greenroom-sabotage", "greenroom-wire", "greenroom-transport"]),
@@ -29,6 +30,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "greenroom-abi",
             "greenroom-sabotage",
+            "greenroom-sandbox",
             "greenroom-wire",
             "greenroom-transport",
             "greenroom-runtime",
@@ -62,6 +64,8 @@ const TESTS: &str = "greenroom-tests";
 const RESERVED: &[(&str, &[&str])] = &[
     ("anyhow", &["xtask"]),
     ("clap", &["greenroom", "xtask"]),
+    ("landlock", &["greenroom-sandbox"]),
+    ("seccompiler", &["greenroom-sandbox"]),
     (
         "tokio",
         &[
@@ -119,6 +123,7 @@ const WORDS: &[(&str, &[&str])] = &[
             "UnixStream",
         ],
     ),
+    ("host/sandbox/", &["tokio", "wasmtime", "clap", "std::net", "std::process::Command", "std::thread"]),
     ("host/broker/", &["clap", "wasmtime"]),
     (
         "guest-sdk/",
@@ -130,6 +135,8 @@ const WORDS: &[(&str, &[&str])] = &[
 const UNSAFE: &[(&str, &str)] = &[
     ("guest-sdk/macro/src/expand.rs", "the section that holds the signatures"),
     ("host/broker/src/watch.rs", "registers a pidfd with the reactor"),
+    ("host/sandbox/src/kernel.rs", "asks the kernel for what has no safe function"),
+    ("host/sandbox/tests/walls/prison.rs", "forks, so that walls are raised around nothing else"),
     ("host/engine/src/cache.rs", "loads code that the same engine compiled"),
     ("host/transport/src/channel.rs", "registers a socket with the reactor"),
     ("modules/failing/src/lib.rs", "shows a trap"),

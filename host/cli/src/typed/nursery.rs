@@ -8,7 +8,7 @@ use std::pin::Pin;
 use greenroom_abi::{FunctionName, Kwargs, RemoteError};
 use greenroom_runtime::{Nursery, OneShot, Portal, Restart};
 use greenroom_wire::Pattern;
-use greenroom_wire::control::{DirGrant, Rights, SpawnSpec};
+use greenroom_wire::control::{DirGrant, Limit, Rights, SpawnSpec};
 use serde::de::DeserializeOwned;
 
 use super::call::ResultPortal;
@@ -150,6 +150,13 @@ impl StartActor {
     /// Lets it publish the actors that it starts, and pass that right on.
     pub fn grant_publish(mut self) -> Self {
         self.spec.rights.publish = true;
+        self
+    }
+
+    /// Lowers a limit of its own, in the unit of that: bytes, nanoseconds, or a number. More than the
+    /// root may have is `PermissionDenied`, naming the limit.
+    pub fn limit(mut self, limit: Limit, value: u64) -> Self {
+        self.spec.limits.push((limit.name().to_owned(), value));
         self
     }
 

@@ -35,6 +35,7 @@ struct SpawnOptions {
     unique: bool,
     rights: RightsFlags,
     network: Vec<String>,
+    limits: Vec<(String, u64)>,
     restart: Option<RestartEnum>,
 }
 
@@ -133,6 +134,7 @@ impl SpawnOptions {
             publish: self.publish,
             unique: self.unique,
             rights: Rights { network, ..self.rights.into() },
+            limits: self.limits,
         })
     }
 }

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom::{Isolation, Limits, Rights, Without};
+use greenroom::{Isolation, Limit, Limits, Rights, Without};
 
 use crate::args::{AppFlags, Level};
 use crate::error::CliError;
 use crate::grants::{self, DirArg, Right, check_module_name};
-use crate::limits::{LIMITS, Limit};
+use crate::limits;
 use crate::manifest::{self, From, Manifest, same, suggest};
 use crate::mistakes::{Mistake, Mistakes, Place, Source};
 
@@ -230,12 +230,11 @@ impl App {
             self.component_args.clone_from(&flags.args);
         }
         for (name, value) in &flags.limits {
-            let known: Vec<&str> = LIMITS.iter().map(|limit| limit.name).collect();
             let limit = Limit::named(name).ok_or_else(|| {
-                CliError::input(format!("--limit: there is no bound `{name}`")).hint(suggest(name, &known))
+                CliError::input(format!("--limit: there is no limit `{name}`"))
+                    .hint(suggest(name, &limits::names()))
             })?;
-            limit
-                .set(&mut self.limits, value)
+            limits::set(&mut self.limits, limit, value)
                 .map_err(|why| CliError::input(format!("--limit {name}={value}: {why}")))?;
         }
         self.without = flags.without.iter().copied().collect();

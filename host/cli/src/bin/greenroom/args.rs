@@ -96,7 +96,7 @@ pub(crate) struct AppFlags {
     #[arg(last = true, value_name = "ARGUMENT")]
     pub(crate) args: Vec<String>,
 
-    /// Set a bound, such as children=8 or spawn=5s
+    /// Set a limit, such as memory=16MiB, children=8 or cpu=5s
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) limits: Vec<(String, String)>,
 
