@@ -145,7 +145,8 @@ impl Sty {
         });
         let mut components: Vec<_> = components.collect();
         components.push(("hogs".to_owned(), guest("hogs")));
-        let limits = Limits { tasks: TASKS, actors: TREE, spawn: Duration::from_secs(2), ..Limits::default() };
+        let limits =
+            Limits { tasks: TASKS, actors: TREE, spawn: Duration::from_secs(2), ..Limits::default() };
         let world =
             World::empty(place, Options { components, limits, forgetful: true, ..Options::default() });
         let hog = ["hogs/hogs", "faults/quick", "allocation", "tables"];

@@ -5,6 +5,7 @@
 
 mod bombs;
 mod calls;
+mod compute;
 mod files;
 mod lies;
 mod real;

@@ -10,17 +10,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use greenroom::{Cache, Directory, Engine, Registry};
+use greenroom::{Directory, Registry};
 use greenroom_tests::villain::users::{
     ACTOR, CACHE, CODE, COMING, ENTRY, INTRUSIONS, Intrusion, LIFE, REGISTRY, STATION, Then,
 };
 use greenroom_tests::villain::{DONE, REFUSED, USER};
-use greenroom_tests::{Attack, Options, Place, World, alone, assert_page_tells, own_program, say, until};
+use greenroom_tests::{
+    Attack, Options, Place, World, alone, assert_page_tells, own_program, program, say, until,
+};
 use serde_json::json;
 use tempfile::TempDir;
 
 /// A user who owns nothing.
 const NOBODY: u32 = 65534;
+
+/// The smallest component, which says nothing.
+const COMPONENT: &str = "empty.wasm";
 
 /// What the owner has, in a folder that everybody may look into.
 struct Estate {
@@ -32,17 +37,13 @@ struct Estate {
 impl Estate {
     async fn new(place: &Place) -> Self {
         let base = tempfile::Builder::new().prefix("estate").tempdir_in("/tmp").expect("a folder");
-        let (registry, cache) = (base.path().join("registry"), base.path().join("cache"));
-        for (path, mode) in [(base.path().to_owned(), 0o755), (base.path().join("shared"), 0o1777)] {
-            fs::create_dir_all(&path).expect("a folder");
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its mode");
-        }
+        let (registry, cache) =
+            (base.path().join("registry"), base.path().join("caches/greenroom/components"));
+        fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
         // The suite's own folder may be closed to others.
         fs::copy(own_program("villain"), base.path().join("villain")).expect("a copy for everybody");
-        let component = base.path().join("empty.wasm");
-        fs::write(&component, b"\0asm\x0d\0\x01\0").expect("the smallest component");
-        let engine = Engine::new().expect("an engine");
-        Cache::open(&cache).expect("a cache").load(&engine, &component).expect("it is compiled");
+        fs::write(base.path().join(COMPONENT), b"\0asm\x0d\0\x01\0").expect("the smallest component");
+        assert!(compiles(base.path(), &base.path().join("caches")), "it is compiled");
         let directory = Arc::new(Directory::at(&registry).expect("a registry"));
         let options = Options { registry: Some(directory), ..Options::default() };
         let world = World::with(place, options).await;
@@ -103,7 +104,7 @@ impl Estate {
             then => {
                 assert!(done, "{}: the place cannot be prepared: {said}", intrusion.attack.id);
                 match then {
-                    Then::Cache => Cache::open(&coming).is_ok(),
+                    Then::Cache => compiles(self.base.path(), &caches),
                     _ => Directory::at(&coming).is_ok(),
                 }
             }
@@ -118,6 +119,19 @@ impl Estate {
         let registry = Directory::at(self.path(REGISTRY)).expect("it is the owner's alone");
         assert_eq!(registry.list().expect("it can be read").len(), 1);
     }
+}
+
+/// A folder in which everybody may make things of their own, as the one for temporary files.
+fn open_to_all(folder: &Path) {
+    fs::create_dir_all(folder).expect("a folder");
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o1777)).expect("its mode");
+}
+
+/// Whether the owner's program compiles a component to the cache that it has among these.
+fn compiles(base: &Path, caches: &Path) -> bool {
+    let mut inspect = Command::new(program());
+    let inspect = inspect.arg("inspect").arg(base.join(COMPONENT)).env("XDG_CACHE_HOME", caches);
+    inspect.output().expect("the program runs").status.success()
 }
 
 #[test]
