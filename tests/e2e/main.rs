@@ -11,6 +11,7 @@ mod deadlines;
 mod discovery;
 mod examples;
 mod failures;
+mod grants;
 mod kills;
 mod ladder;
 mod library;

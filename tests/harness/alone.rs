@@ -37,6 +37,7 @@ const GUESTS: &[&str] = &[
     "faults",
     "hogs",
     "languages",
+    "machine",
     "pingpong",
     "primes",
     "restart",

@@ -5,11 +5,13 @@
 
 mod broker;
 mod catalogue;
+mod compiler;
 mod conduct;
 mod discovery;
 mod grants;
 mod introduce;
 mod ladder;
+mod lookup;
 mod output;
 mod process;
 mod quota;
@@ -23,6 +25,7 @@ mod watch;
 
 pub use broker::{Broker, Settings, StartError};
 pub use catalogue::{Catalogue, ModuleOptions};
+pub use compiler::{COMPILER, CompileBounds, ExecCompiler, is_compiler, run_compiler};
 pub use grants::{Grant, GrantError};
 pub use greenroom_sandbox::{Support, UnknownWall, Wall, Without};
 pub use process::{ACTOR, is_actor, run_actor, walls_around};

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use greenroom_wire::control::Rights;
 use serde::{Deserialize, Serialize};
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, Type};
@@ -79,8 +80,11 @@ pub struct ComponentInfo {
 impl ComponentInfo {
     pub(crate) fn of(engine: &Engine, component: &Component, wasm: &[u8]) -> wasmtime::Result<Self> {
         let kind = component.component_type();
-        let unlinkable =
-            engine.linker()?.instantiate_pre(component).err().map(|error| format!("{:#}", Chain(&error)));
+        let unlinkable = engine
+            .linker(&Rights::all())?
+            .instantiate_pre(component)
+            .err()
+            .map(|error| format!("{:#}", Chain(&error)));
         let mut exports = exports(engine, component);
         if let Some(text) = Text::read(wasm) {
             for Export { interface, function, kind } in &mut exports {

@@ -6,6 +6,7 @@
 
 mod cache;
 mod callee;
+mod compile;
 mod engine;
 mod host;
 mod inspect;
@@ -13,6 +14,7 @@ mod modules;
 mod naming;
 mod plain;
 mod resident;
+mod seal;
 mod signature;
 mod ticker;
 mod trap;
@@ -20,6 +22,7 @@ mod value;
 mod wasi;
 
 pub use cache::{Artifact, Cache, LoadError};
+pub use compile::{CompileError, Compiled, Compiler, compile};
 pub use engine::Engine;
 pub use inspect::{ComponentInfo, Export, ExportKind};
 pub use modules::{LoadedComponent, Mapped, ModuleError, Modules};

@@ -27,7 +27,7 @@ use crate::naming::Names;
 use crate::plain::{Argument, PlainFunction};
 use crate::resident::{Blueprint, Job, LARGE_BYTES, Resident};
 use crate::ticker::Weight;
-use crate::wasi::Grants;
+use crate::wasi::{Gate, Grants};
 
 /// How many similar names an error offers.
 const NEAR: usize = 3;
@@ -144,6 +144,7 @@ impl Modules {
         components: &Mapped,
         grants: Grants,
     ) -> Result<Self, ModuleError> {
+        let gate = Arc::new(Gate::new(grants.rights.clone()));
         let grants = Arc::new(grants);
         let ticker = engine.ticker().map_err(ModuleError::Ticker)?;
         let mut loaded = Self { modules: Vec::new(), functions: Vec::new(), names: Names::default() };
@@ -154,8 +155,10 @@ impl Modules {
             };
             let component = components.0.get(&module.component);
             let component = component.ok_or_else(|| ModuleError::NoComponent(module.name.clone()))?;
-            let pre =
-                engine.linker().and_then(|linker| linker.instantiate_pre(component)).map_err(refused)?;
+            let pre = engine
+                .linker(gate.rights())
+                .and_then(|linker| linker.instantiate_pre(component))
+                .map_err(refused)?;
             let first = loaded.functions.len();
             let functions = loaded.expose(engine, component, module);
             let shares = loaded.functions[first..].iter().any(|f| f.isolation == Isolation::Actor);
@@ -165,6 +168,7 @@ impl Modules {
                     pre,
                     functions,
                     grants: grants.clone(),
+                    gate: gate.clone(),
                     ticker: ticker.clone(),
                 }),
                 resident: Arc::default(),
@@ -297,6 +301,7 @@ impl Guest for Modules {
     fn invoke(&self, function: FunctionId, task: Task, kwargs: Bytes) -> BoxFuture<'static, Outcome> {
         let Function { module, number, isolation, plain, .. } = &self.functions[function.0];
         let module = self.modules[*module].clone();
+        module.blueprint.gate.belongs_to(task.actor());
         let (number, isolation, plain) = (*number, *isolation, plain.clone());
         let large = kwargs.len() >= LARGE_BYTES;
         async move {

@@ -21,7 +21,7 @@ use crate::host::{self, Host};
 use crate::inspect::Chain;
 use crate::ticker::{Ticker, Weight};
 use crate::trap;
-use crate::wasi::Grants;
+use crate::wasi::{Gate, Grants};
 
 /// The memory an instance may grow to. Its own limit type comes with the sandbox's limits; until
 /// then this keeps one guest from eating the machine.
@@ -38,6 +38,7 @@ pub(crate) struct Blueprint {
     /// The callable functions, by their number within the module.
     pub(crate) functions: Vec<Exported>,
     pub(crate) grants: Arc<Grants>,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) ticker: Ticker,
 }
 
@@ -148,7 +149,8 @@ async fn instantiate(blueprint: Arc<Blueprint>, weight: Weight) -> wasmtime::Res
     let limits = StoreLimitsBuilder::new().memory_size(MAX_MEMORY_BYTES).build();
     let data = Host {
         table: ResourceTable::new(),
-        wasi: blueprint.grants.context()?,
+        wasi: blueprint.grants.context(&blueprint.module, &blueprint.gate)?,
+        gate: blueprint.gate.clone(),
         limits,
         calls: HashMap::default(),
         tasks: HashMap::default(),

@@ -33,8 +33,14 @@ macro_rules! protections {
 }
 
 protections! {
+    /// Compiled code is used only if this host has sealed it.
+    CacheSeal = "cache-seal";
     /// An actor has room for no more than so many children.
     Children = "children";
+    /// A compiler that takes too long is ended.
+    CompileTime = "compile-time";
+    /// A compiler is walled in.
+    CompileWalls = "compile-walls";
     /// The wall clock is read only by who may.
     Clock = "clock";
     /// A child may write only where its parent may.

@@ -5,11 +5,12 @@
 
 use std::fmt::Write as _;
 
-use greenroom::{Cache, ComponentInfo, Engine, Export, ExportKind, FunctionType, Signature};
+use greenroom::{Cache, ComponentInfo, Engine, Export, ExportKind, FunctionType, Signature, Wall};
 use serde::Serialize;
 
 use crate::args::Format;
 use crate::error::CliError;
+use crate::prepare::compiler;
 use crate::values::write_line;
 
 /// Show what a component exports, imports, and needs to be granted
@@ -31,6 +32,10 @@ pub(crate) struct InspectArgs {
     /// How to print it
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) output: Format,
+
+    /// Go without a wall around the compiler that this machine lacks
+    #[arg(long, value_name = "WALL")]
+    pub(crate) without: Vec<Wall>,
 }
 
 /// What a group of imports needs to be of use.
@@ -72,7 +77,8 @@ pub(crate) fn grant(import: &str) -> Option<&'static Grant> {
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<(), CliError> {
     let engine = Engine::new().map_err(|error| CliError::ended(125, format!("no engine: {error}")))?;
-    let artifact = Cache::open_default()?.load(&engine, &args.module)?;
+    let cache = Cache::open_default(compiler(&args.without.iter().copied().collect())?)?;
+    let artifact = cache.load(&engine, &args.module)?;
     match args.output {
         Format::Text => write_line(describe(&artifact.info).trim_end()),
         Format::Json => {
