@@ -121,6 +121,8 @@ protections! {
     SpawnRate = "spawn-rate";
     /// An actor that does not come up in time is given up.
     StartUp = "start-up";
+    /// A station lets in no other users.
+    StationPeers = "station-peers";
     /// An actor has no more streams open than that.
     Streams = "streams";
     /// An actor has room for no more than so many tasks.
