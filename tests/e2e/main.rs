@@ -14,6 +14,7 @@ mod failures;
 mod kills;
 mod ladder;
 mod library;
+mod limits;
 mod metronome;
 mod nurseries;
 mod outside;

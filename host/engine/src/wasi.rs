@@ -7,11 +7,9 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use tokio::net::unix::pipe;
-use wasmtime_wasi::cli::AsyncStdoutStream;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
-/// How much output a guest may have under way before its writes wait.
-const OUTPUT_BUDGET: usize = 64 * 1024;
+use crate::output::Output;
 
 /// The grants of one actor.
 #[derive(Debug, Default)]
@@ -34,10 +32,10 @@ impl Grants {
         builder.envs(&self.env);
         let [stdout, stderr] = &self.output;
         if let Some(pipe) = stdout {
-            builder.stdout(AsyncStdoutStream::new(OUTPUT_BUDGET, writer(pipe)?));
+            builder.stdout(Output::new(writer(pipe)?));
         }
         if let Some(pipe) = stderr {
-            builder.stderr(AsyncStdoutStream::new(OUTPUT_BUDGET, writer(pipe)?));
+            builder.stderr(Output::new(writer(pipe)?));
         }
         for (path, folder, writable) in &self.dirs {
             let perms = if *writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };

@@ -35,6 +35,8 @@ macro_rules! protections {
 protections! {
     /// Compiled code is used only if this host has sealed it.
     CacheSeal = "cache-seal";
+    /// The broker takes no more lines of an actor than that in a second.
+    BrokerLogRate = "broker-log-rate";
     /// An actor has room for no more than so many children.
     Children = "children";
     /// The wall clock is read only by who may.
@@ -55,8 +57,14 @@ protections! {
     Cpu = "cpu";
     /// The tables of an actor hold no more than that.
     Elements = "elements";
+    /// Writes of nothing are dropped.
+    EmptyWrites = "empty-writes";
+    /// A thread ends the turns of guests.
+    Epochs = "epochs";
     /// An actor has room for no more than so many instances.
     Instances = "instances";
+    /// No more waits to be sent over a link than that.
+    LinkQueue = "link-queue";
     /// The limits of a child are at most its parent's.
     LowerLimits = "lower-limits";
     /// A line of the log is no longer than that.
@@ -69,6 +77,8 @@ protections! {
     Payload = "payload";
     /// No more waits to be sent to the broker than that.
     Queue = "queue";
+    /// An actor writes no more lines than that in a second.
+    OutputRate = "output-rate";
     /// An instance holds no more resources than that.
     Resources = "resources";
     /// An actor starts children no faster than that.
@@ -85,6 +95,10 @@ protections! {
     CompileTime = "compile-time";
     /// A compiler is walled in.
     CompileWalls = "compile-walls";
+    /// An actor has no more streams open than that.
+    Streams = "streams";
+    /// What actors say cannot command a terminal.
+    TerminalEscapes = "terminal-escapes";
     /// An actor has room for no more than so many tasks.
     Tasks = "tasks";
     /// An actor reaches no file, port or process but those it was granted.
@@ -97,6 +111,8 @@ protections! {
     WallSeccomp = "wall-seccomp";
     /// A call takes no longer than that.
     Wall = "wall";
+    /// The process of a guest whose turn does not end is given up.
+    Watchdog = "watchdog";
 }
 
 /// What a process must be started with so that the same is off in it.

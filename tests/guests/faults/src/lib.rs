@@ -544,11 +544,6 @@ pub mod greed {
     pub async fn stream(with: String, count: u32) -> Result<u32, Fault> {
         hoard::stream(&with, count).await
     }
-
-    /// Looks for another actor so often at once, without waiting.
-    pub async fn find(name: String, count: u32) -> Result<u32, Fault> {
-        hoard::find(&name, count).await
-    }
 }
 
 /// Calls a function without arguments in a leaf below a middle actor: three levels, the root
