@@ -91,6 +91,7 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
         Protection::SpawnRate => vec![suite("limits::f2_children_are_started_only_so_fast")],
         Protection::Wall => vec![suite("limits::f2_the_time_of_a_call_is_bounded").hanging()],
         Protection::LowerLimits => vec![suite("limits::f2_a_childs_limits_are_at_most_its_parents")],
+        Protection::StationPeers => vec![suite("attacks::users::f3_another_user_gets_nothing").as_root()],
         Protection::Streams => vec![suite("limits::f2_open_streams_are_bounded")],
         Protection::TerminalEscapes => vec![suite("limits::f2_what_is_written_cannot_command_a_terminal")],
         Protection::Backlog => vec![suite("attacks::lies::who_lies_to_the_broker_is_killed")],
