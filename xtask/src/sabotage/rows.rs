@@ -78,12 +78,12 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
     let logged = || suite("limits::f2_lines_of_the_log_are_bounded_in_number_and_length");
     let queued = || suite("limits::f2_what_waits_to_be_sent_is_bounded");
     let floods = || suite("attacks::bombs::floods_do_not_grow_the_broker");
-    let bombs = || suite("attacks::bombs::every_bomb_is_stopped_and_others_are_answered").hanging();
+    let bombs = || suite("attacks::bombs::every_bomb_is_stopped_and_others_are_answered");
     match protection {
         Protection::Actors => vec![quota()],
         Protection::Allowlist => vec![suite("calls::c4_an_entry_may_name_single_functions")],
-        Protection::Backlog | Protection::Conduct | Protection::HungUp => vec![liars().hanging()],
-        Protection::BrokerLogRate | Protection::OutputRate => vec![floods().hanging()],
+        Protection::Backlog | Protection::Conduct | Protection::HungUp => vec![liars()],
+        Protection::BrokerLogRate | Protection::OutputRate => vec![floods()],
         Protection::CacheSeal => vec![
             engine("cache::tests::no_flipped_bit_is_believed"),
             engine("cache::tests::an_entry_of_another_key_or_name_is_made_again"),
@@ -112,7 +112,7 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
             suite("ladder::b8_a_cancelled_call_that_spins_costs_its_instance_and_not_its_actor").hanging(),
         ],
         Protection::Elements => vec![engine("bounds::tests::tables_count_as_elements_and_as_memory")],
-        Protection::EmptyWrites => vec![floods().hanging()],
+        Protection::EmptyWrites => vec![floods()],
         Protection::Epochs | Protection::Watchdog => vec![bombs()],
         Protection::Finds => vec![broker("discovery::tests::an_actor_asks_and_leaves_lying_only_so_much")],
         Protection::Folders => vec![suite("rights::b10_asking_for_more_is_denied_naming_the_right")],
@@ -121,7 +121,7 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
             broker("ladder::tests::a_wedged_actor_is_killed_in_time"),
             suite("ladder::b8_a_stopped_actor_is_gone_in_time").hanging(),
         ],
-        Protection::Liars => vec![suite("attacks::lies::who_lies_to_its_parent_is_ended").hanging()],
+        Protection::Liars => vec![suite("attacks::lies::who_lies_to_its_parent_is_ended")],
         Protection::LinkQueue | Protection::Queue => vec![queued().hanging()],
         Protection::LogLine | Protection::LogRate => vec![logged()],
         Protection::LowerLimits => vec![suite("limits::f2_a_childs_limits_are_at_most_its_parents")],
