@@ -103,7 +103,9 @@ fn b2_a_module_that_does_not_exist_is_named_and_leaves_no_process() {
 fn b2_an_import_that_no_host_offers_is_named_before_anything_is_started() {
     alone(async |place| {
         let (name, file) = component(place, "needy", &with_import("missing"));
-        let (engine, cache) = (Engine::new().expect("an engine"), Cache::open_default().expect("a cache"));
+        let engine = Engine::new().expect("an engine");
+        let cache =
+            Cache::open_default(greenroom::ExecCompiler::new(greenroom_tests::program())).expect("a cache");
         let error = Catalogue::default()
             .add(&cache, &engine, &name, &file, ModuleOptions::default())
             .expect_err("it cannot be linked");

@@ -15,8 +15,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use greenroom::{
-    ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Isolation, Limits, ModuleOptions, Portal,
-    Registry, RemoteError, Report, Rights, Setup, SpawnSpec, Without, payload,
+    ActorId, Cache, Call, Catalogue, DirGrant, Engine, ExecCompiler, Grant, Host, Isolation, Limits,
+    ModuleOptions, Portal, Registry, RemoteError, Report, Rights, Setup, SpawnSpec, Without, payload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -152,7 +152,7 @@ impl World {
     /// If a guest cannot be loaded or a folder not be opened.
     pub fn empty(place: &Place, options: Options) -> Self {
         let engine = Engine::new().expect("an engine");
-        let cache = Cache::open_default().expect("the test's own cache");
+        let cache = Cache::open_default(ExecCompiler::new(program())).expect("the test's own cache");
         let mut catalogue = Catalogue::default();
         let all = [("faults".to_owned(), guest("faults"))].into_iter().chain(options.components);
         let all = all.map(|(name, file)| (name, file, None));
@@ -172,6 +172,7 @@ impl World {
             limits: options.limits,
             grants: grants.collect(),
             without: options.without,
+            stdin: None,
             registry: options.registry,
             log: None,
             program: options.program.unwrap_or_else(program),

@@ -5,12 +5,14 @@
 
 mod broker;
 mod catalogue;
+mod compiler;
 mod conduct;
 mod discovery;
 mod grants;
 mod harmless;
 mod introduce;
 mod ladder;
+mod lookup;
 mod output;
 mod process;
 mod quota;
@@ -24,6 +26,7 @@ mod watch;
 
 pub use broker::{Broker, Settings, StartError};
 pub use catalogue::{Catalogue, ModuleOptions};
+pub use compiler::{COMPILER, CompileBounds, ExecCompiler, is_compiler, run_compiler};
 pub use grants::{Grant, GrantError};
 pub use greenroom_sandbox::{Support, UnknownWall, Wall, Without};
 pub use harmless::harmless;

@@ -4,6 +4,7 @@
 //! registry. Must not know: what any of it means. Invariant: whatever may take long is done here,
 //! and never in the loop.
 
+use core::net::IpAddr;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -20,6 +21,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::harmless::harmless;
+use crate::lookup::Turns;
 use crate::registry::beyond::Beyond;
 use crate::registry::{Entry, Publication, RegistryError};
 use crate::report::Report;
@@ -52,6 +54,7 @@ pub(crate) enum Event {
     Misbehaved { actor: Key, how: String },
     Published { actor: Key, result: Result<Box<dyn Publication>, RegistryError> },
     FoundBeyond { asker: Key, request: RequestId, result: FoundBeyond },
+    LookedUp { asker: Key, request: RequestId, result: Result<Vec<IpAddr>, RemoteError> },
     ListedBeyond { asker: Key, request: RequestId, result: Result<Vec<ActorEntry>, RegistryError> },
 }
 
@@ -160,6 +163,15 @@ impl Watch {
             let _ = events.send(Event::FoundBeyond { asker, request, result });
         });
         Lookout(looking.abort_handle())
+    }
+
+    /// Looks up the name of a host for an actor's question.
+    pub(crate) fn look_up(&self, asker: Key, request: RequestId, turns: Turns, name: String) {
+        let events = self.0.clone();
+        tokio::spawn(async move {
+            let result = turns.look_up(&name).await;
+            let _ = events.send(Event::LookedUp { asker, request, result });
+        });
     }
 
     /// Lists who there is in the tree and beyond, for an actor's question.

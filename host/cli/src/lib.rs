@@ -47,14 +47,14 @@ pub mod typed;
 pub use daemon::run_daemon;
 pub use greenroom_abi::{ActorId, Kwargs, RemoteError, kind, kwargs, payload};
 pub use greenroom_broker::{
-    ActorStage, ActorStatus, BookedLine, Catalogue, Directory, Entry, ExecSpawner, FunctionInfo,
-    FunctionKind, Grant, GrantError, LineSource, LogRecord, LogStream, ModuleOptions, Publication, Registry,
-    RegistryError, Report, Seat, Spawner, StartError, Stream, Support, TreeStatus, UnknownWall, Wall,
-    Without, check_name, run_actor,
+    ActorStage, ActorStatus, BookedLine, Catalogue, CompileBounds, Directory, Entry, ExecCompiler,
+    ExecSpawner, FunctionInfo, FunctionKind, Grant, GrantError, LineSource, LogRecord, LogStream,
+    ModuleOptions, Publication, Registry, RegistryError, Report, Seat, Spawner, StartError, Stream, Support,
+    TreeStatus, UnknownWall, Wall, Without, check_name, run_actor, run_compiler,
 };
 pub use greenroom_engine::{
-    Artifact, Cache, ComponentInfo, ContextSignature, Engine, Export, ExportKind, FunctionType, LoadError,
-    Signature, ValueType,
+    Artifact, Cache, CompileError, Compiled, Compiler, ComponentInfo, ContextSignature, Engine, Export,
+    ExportKind, FunctionType, LoadError, Signature, ValueType,
 };
 pub use greenroom_runtime::{
     Batch, Call, CallOptions, Context, MsgStream, Nursery, OneShot, Outcome, Overrun, Portal, Restart,

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use greenroom_abi::RemoteError;
 use greenroom_abi::kind::NurseryError;
-use greenroom_broker::{Catalogue, Directory, Grant, ModuleOptions, Registry, Wall, Without, check_name};
+use greenroom_broker::{
+    Catalogue, Directory, ExecCompiler, Grant, ModuleOptions, Registry, Wall, Without, check_name,
+};
 use greenroom_engine::{Cache, Engine};
 use greenroom_runtime::{Nursery, Portal, Supervision};
 use greenroom_wire::control::{ActorEntry, Limits};
@@ -135,7 +137,8 @@ impl RootOptions {
         };
         let mut catalogue = Catalogue::default();
         if !self.modules.is_empty() {
-            let cache = Cache::open_default()?;
+            let compiler = ExecCompiler { without: self.without.clone(), ..ExecCompiler::new(&program) };
+            let cache = Cache::open_default(compiler)?;
             let engine = Engine::new().map_err(|error| HostError::Engine(error.to_string()))?;
             for (place, (name, file, options)) in self.modules.iter().enumerate() {
                 if self.modules[..place].iter().any(|(known, ..)| known == name) {
@@ -151,7 +154,7 @@ impl RootOptions {
             false => None,
         };
         let Self { name: tree, limits, log, without, .. } = self;
-        Ok(Setup { tree, catalogue, limits, grants, without, registry, log, program })
+        Ok(Setup { tree, catalogue, limits, grants, without, stdin: None, registry, log, program })
     }
 }
 

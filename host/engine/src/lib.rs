@@ -7,6 +7,7 @@
 mod bounds;
 mod cache;
 mod callee;
+mod compile;
 mod engine;
 mod host;
 mod inspect;
@@ -15,6 +16,7 @@ mod naming;
 mod output;
 mod plain;
 mod resident;
+mod seal;
 mod signature;
 mod ticker;
 mod trap;
@@ -22,6 +24,7 @@ mod value;
 mod wasi;
 
 pub use cache::{Artifact, Cache, LoadError};
+pub use compile::{CompileError, Compiled, Compiler, compile};
 pub use engine::Engine;
 pub use inspect::{ComponentInfo, Export, ExportKind};
 pub use modules::{LoadedComponent, Mapped, ModuleError, Modules};

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use greenroom::{
-    Cache, Catalogue, Engine, Host, Limits, ModuleOptions, Portal, RemoteError, Report, Rights, Setup,
-    SpawnSpec, Without, payload,
+    Cache, Catalogue, Engine, ExecCompiler, Host, Limits, ModuleOptions, Portal, RemoteError, Report, Rights,
+    Setup, SpawnSpec, Without, payload,
 };
 use greenroom_tests::{guest, program};
 use serde::Serialize;
@@ -29,13 +29,20 @@ impl Stage {
     pub(crate) fn open() -> Result<Self> {
         let engine = Engine::new()?;
         let mut catalogue = Catalogue::default();
-        catalogue.add(&Cache::open_default()?, &engine, GUEST, &guest(GUEST), ModuleOptions::default())?;
+        catalogue.add(
+            &Cache::open_default(ExecCompiler::new(program()))?,
+            &engine,
+            GUEST,
+            &guest(GUEST),
+            ModuleOptions::default(),
+        )?;
         let (host, mut reports) = Host::start(Setup {
             tree: GUEST.to_owned(),
             catalogue,
             limits: Limits::default(),
             grants: Vec::new(),
             without: Without::default(),
+            stdin: None,
             registry: None,
             log: None,
             program: program(),

@@ -57,6 +57,9 @@ pub(crate) enum Command {
     /// Serve as an actor process: for the broker's own use
     #[command(hide = true)]
     Actor,
+    /// Serve as a compiler's process: for the host's own use
+    #[command(hide = true)]
+    Compiler,
 }
 
 /// What an application is, beyond its first component: for `run` and `serve`. What is given here
