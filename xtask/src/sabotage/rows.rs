@@ -75,7 +75,13 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
     match protection {
         Protection::Allowlist => vec![suite("calls::c4_an_entry_may_name_single_functions")],
         // Their tests are yet to come.
-        Protection::Clock | Protection::Network | Protection::Random | Protection::Spawn => Vec::new(),
+        Protection::Clock | Protection::Random => {
+            vec![suite("grants::f1_nothing_is_granted_unless_it_is_named")]
+        }
+        Protection::Network => {
+            vec![suite("grants::f1_connections_go_where_they_are_granted_and_nowhere_else")]
+        }
+        Protection::Spawn => vec![suite("grants::f1_only_who_may_starts_actors")],
         Protection::Backlog => vec![suite("attacks::lies::who_lies_to_the_broker_is_killed")],
         Protection::Conduct => vec![suite("attacks::lies::who_lies_to_the_broker_is_killed")],
         Protection::HungUp => vec![suite("attacks::lies::who_lies_to_the_broker_is_killed")],
