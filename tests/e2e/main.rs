@@ -15,12 +15,15 @@ mod grants;
 mod kills;
 mod ladder;
 mod library;
+mod limits;
 mod metronome;
 mod nurseries;
 mod outside;
 mod plain;
 mod programs;
 mod rights;
+#[cfg(not(feature = "sabotage"))]
+mod sabotage;
 mod searches;
 mod shell;
 mod shutdown;

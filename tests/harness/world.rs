@@ -31,7 +31,7 @@ use crate::process::actors;
 const ROOT: &str = "root";
 
 /// What the root actor serves.
-const MODULES: [&str; 7] = [
+const MODULES: [&str; 8] = [
     "faults/faults",
     "faults/stage",
     "faults/talk",
@@ -39,6 +39,7 @@ const MODULES: [&str; 7] = [
     "faults/flood",
     "faults/quick",
     "faults/branches",
+    "faults/greed",
 ];
 
 /// What a world is made of, where it is not as usual.

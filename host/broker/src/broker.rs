@@ -173,7 +173,7 @@ impl Loop {
         let tree = Tree::default();
         let lookups = Turns::default();
         let mut broker = Self { settings, tree, operator: key, beyond, book, lookups, events, visits, watch };
-        let packets = broker.watch.channel(key, broker.reporter(&id, &[]), channel);
+        let packets = broker.watch.channel(key, broker.reporter(&id, &[]), &broker.settings.limits, channel);
         let record = Record {
             rights: broker.settings.rights.clone(),
             limits: broker.settings.limits.clone(),
@@ -407,10 +407,10 @@ impl Loop {
         tracing::debug!(actor = %id, pid, "process started");
         let tail = Tail::default();
         let reporter = self.reporter(&id, &path);
-        let out = output::read(stdout, Stream::Stdout, None, reporter.clone())?;
-        let err = output::read(stderr, Stream::Stderr, Some(tail.clone()), reporter.clone())?;
+        let out = output::read(stdout, Stream::Stdout, None, reporter.clone(), &limits)?;
+        let err = output::read(stderr, Stream::Stderr, Some(tail.clone()), reporter.clone(), &limits)?;
         self.watch.process(key, pidfd.try_clone()?, reap, out, err)?;
-        let packets = self.watch.channel(key, reporter, channel_from_fd(ours)?);
+        let packets = self.watch.channel(key, reporter, &limits, channel_from_fd(ours)?);
         let record = Record {
             path,
             // A tree's root is found by all.
@@ -572,7 +572,8 @@ impl Loop {
             };
             return self.tell(asker, &ended(result));
         };
-        if key == asker || !self.tree.owns(asker, key) {
+        let owns = self.tree.owns(asker, key) || Protection::Owners.is_off();
+        if key == asker || !owns {
             return self.tell(asker, &ended(Err(denied(&self.name(key)))));
         }
         let by = record.id.clone();
@@ -620,6 +621,7 @@ impl Loop {
             };
             if let Stage::Starting(birth) = &record.stage
                 && birth.deadline <= now
+                && !Protection::StartUp.is_off()
             {
                 let waited = record.limits.spawn;
                 self.doom(key, Failure::Reason(format!("it was not ready within {waited:?}")));
@@ -695,7 +697,8 @@ impl Loop {
         }
         self.retire(actor);
         introduce::announce_exit(&mut self.tree, actor, &exit);
-        for child in self.tree.get(actor).map(|record| record.children.clone()).unwrap_or_default() {
+        let children = self.tree.get(actor).map(|record| record.children.clone()).unwrap_or_default();
+        for child in children.into_iter().filter(|_| !Protection::Descendants.is_off()) {
             self.kill(child);
         }
         for pruned in self.tree.prune(actor) {

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use greenroom_engine::{Engine, Grants, LoadedComponent, Mapped, Modules};
 use greenroom_runtime::{Actor, End, Identity};
+use greenroom_sabotage::Protection;
 use greenroom_sandbox::{Network, Ports, Purpose, UnknownWall, Walls, Without, close_inherited};
 use greenroom_transport::{Attachment, Channel, Packet, channel_from_fd};
 use greenroom_wire::Pattern;
@@ -64,7 +65,9 @@ pub fn run_actor() -> ExitCode {
 
 fn live() -> io::Result<End> {
     close_inherited()?;
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if !Protection::ParentDeath.is_off() {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+    }
     let control = rustix::io::dup(rustix::stdio::stdin())?;
     rustix::io::fcntl_setfd(&control, rustix::io::FdFlags::CLOEXEC)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
@@ -126,7 +129,7 @@ async fn serve(channel: Channel, init: Init, attachments: Vec<Attachment>) -> io
     let engine = Engine::new().map_err(|error| io::Error::other(error.to_string()))?;
     let loaded = async {
         let mapped = enclose(&init, &engine, &components, &grants).map_err(|error| error.to_string())?;
-        let loaded = Modules::load(&engine, &init.modules, &mapped, grants).await;
+        let loaded = Modules::load(&engine, &init.modules, &mapped, grants, &init.limits).await;
         loaded.map_err(|error| error.to_string())
     };
     let loaded = tokio::select! {

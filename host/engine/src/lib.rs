@@ -4,6 +4,7 @@
 //! turning traps into data. Must not know: sockets, processes, who calls. Invariant: whatever
 //! a guest does, its caller gets an outcome.
 
+mod bounds;
 mod cache;
 mod callee;
 mod compile;
@@ -12,6 +13,7 @@ mod host;
 mod inspect;
 mod modules;
 mod naming;
+mod output;
 mod plain;
 mod resident;
 mod seal;

@@ -15,10 +15,12 @@ use futures_util::future::BoxFuture;
 use greenroom_abi::kind::{ContextCancelled, FunctionNotFound, InstanceLost, ModuleNotExposed};
 use greenroom_abi::{ActorId, FunctionName, RemoteError};
 use greenroom_runtime::{FunctionId, Guest, Outcome, Task};
-use greenroom_wire::control::{EnabledModule, Isolation};
+use greenroom_sabotage::Protection;
+use greenroom_wire::control::{EnabledModule, Isolation, Limits};
 use tokio::sync::oneshot;
 use wasmtime::component::Component;
 
+use crate::bounds::Budget;
 use crate::cache::deserialize;
 use crate::callee::{Arguments, Exported};
 use crate::engine::Engine;
@@ -143,10 +145,12 @@ impl Modules {
         enabled: &[EnabledModule],
         components: &Mapped,
         grants: Grants,
+        limits: &Limits,
     ) -> Result<Self, ModuleError> {
         let gate = Arc::new(Gate::new(grants.rights.clone()));
-        let grants = Arc::new(grants);
+        let (grants, budget) = (Arc::new(grants), Budget::new(limits.clone()));
         let ticker = engine.ticker().map_err(ModuleError::Ticker)?;
+        ticker.give_up_after(limits.cpu.saturating_add(limits.grace));
         let mut loaded = Self { modules: Vec::new(), functions: Vec::new(), names: Names::default() };
         for module in enabled {
             let refused = |error: wasmtime::Error| ModuleError::Load {
@@ -169,6 +173,7 @@ impl Modules {
                     functions,
                     grants: grants.clone(),
                     gate: gate.clone(),
+                    budget: budget.clone(),
                     ticker: ticker.clone(),
                 }),
                 resident: Arc::default(),
@@ -229,7 +234,7 @@ fn is_enabled(enabled: &EnabledModule, export: &Export) -> bool {
         Some(wanted) => wanted.iter().any(|name| same_name(name, &export.function)),
         None => true,
     };
-    export.is_callable() && interface && function
+    export.is_callable() && ((interface && function) || Protection::Allowlist.is_off())
 }
 
 impl Module {
@@ -259,13 +264,18 @@ impl Module {
     }
 
     /// Hands a call to an instance that is its own, and ends with the value that is given back.
-    fn submit_alone(&self, job: Job) -> Resident {
+    ///
+    /// # Errors
+    /// `LimitExceeded` if there are too many.
+    fn submit_alone(&self, job: Job) -> Result<Resident, Box<RemoteError>> {
         let spare = if self.shares { None } else { self.resident().take() };
-        let spare = spare.filter(Resident::is_alive);
-        let own = spare.unwrap_or_else(|| Resident::start(self.blueprint.clone()).0);
+        let own = match spare.filter(Resident::is_alive) {
+            Some(spare) => spare,
+            None => Resident::seated(self.blueprint.clone(), Some(self.blueprint.budget.seat()?)).0,
+        };
         // Should it be lost already, the reply that is dropped with the job says so.
         let _ = own.submit(job);
-        own
+        Ok(own)
     }
 }
 
@@ -319,12 +329,12 @@ impl Guest for Modules {
                     outcome.await
                 }
                 (Isolation::Task, None) => {
-                    let _own = module.submit_alone(job);
+                    let _own = module.submit_alone(job)?;
                     outcome.await
                 }
                 // What was not written for a cancellation is not asked: its instance goes.
                 (Isolation::Task, Some(_)) => {
-                    let _own = module.submit_alone(job);
+                    let _own = module.submit_alone(job)?;
                     tokio::select! {
                         biased;
                         outcome = outcome => outcome,
@@ -339,7 +349,7 @@ impl Guest for Modules {
     fn discard(&self, function: FunctionId) {
         let Function { module, isolation, .. } = &self.functions[function.0];
         // An instance of one task goes with the future of that task.
-        if *isolation == Isolation::Actor {
+        if *isolation == Isolation::Actor && !Protection::Discard.is_off() {
             *self.modules[*module].resident() = None;
         }
     }

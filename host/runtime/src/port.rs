@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use greenroom_abi::kind::LimitExceeded;
 use greenroom_abi::{ActorId, RemoteError};
+use greenroom_sabotage::Protection;
 use greenroom_transport::{Attachment, MAX_PACKET_BYTES, Packet};
-use greenroom_wire::control::{self, ActorEntry, RequestId, SpawnSpec, ToBroker};
+use greenroom_wire::control::{self, ActorEntry, Limit, Limits, RequestId, SpawnSpec, ToBroker};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::link::ExitNotice;
@@ -72,6 +73,9 @@ enum Line {
 #[derive(Debug)]
 pub(crate) struct Port {
     outgoing: mpsc::UnboundedSender<Packet>,
+    /// How many bytes of them the broker has not taken yet.
+    queued: Arc<AtomicU64>,
+    most: u64,
     line: Mutex<Line>,
     next: AtomicU64,
     lists: Arc<Semaphore>,
@@ -79,16 +83,19 @@ pub(crate) struct Port {
 
 impl Port {
     /// A port, and the packets that must be sent for it.
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Packet>) {
-        let (outgoing, packets) = mpsc::unbounded_channel();
-        let line = Mutex::new(Line::Open(HashMap::new()));
-        (Self { outgoing, line, next: AtomicU64::new(1), lists: Arc::new(Semaphore::new(LISTS)) }, packets)
+    pub(crate) fn new(limits: &Limits) -> (Self, Packets) {
+        let (outgoing, incoming) = mpsc::unbounded_channel();
+        let (line, queued) = (Mutex::new(Line::Open(HashMap::new())), Arc::<AtomicU64>::default());
+        let packets = Packets { incoming, queued: queued.clone() };
+        let most = if Protection::Queue.is_off() { u64::MAX } else { limits.queue };
+        let (next, lists) = (AtomicU64::new(1), Arc::new(Semaphore::new(LISTS)));
+        (Self { outgoing, queued, most, line, next, lists }, packets)
     }
 
     /// Says something that has no answer. After the broker's death nobody hears it.
     pub(crate) fn tell(&self, message: &ToBroker) {
         if let Err(error) = self.post(message) {
-            tracing::warn!(%error, "not told to the broker");
+            tracing::debug!(%error, "not told to the broker");
         }
     }
 
@@ -125,7 +132,10 @@ impl Port {
         let (sender, answer) = oneshot::channel();
         let request = self.register(Pending::Find(sender));
         let question = Question { port: self, request };
-        self.post(&ToBroker::Find { request, name: name.to_owned(), wait }).map_err(Box::new)?;
+        if let Err(error) = self.post(&ToBroker::Find { request, name: name.to_owned(), wait }) {
+            self.take(request);
+            return Err(Box::new(error));
+        }
         let found = answer.await.unwrap_or_else(|_| Err(Box::new(self.silence())));
         drop(question);
         found
@@ -254,6 +264,12 @@ impl Port {
             let limit = LimitExceeded { limit: "control_message".to_owned(), value: MAX_PACKET_BYTES as u64 };
             return Err(RemoteError::of(&limit));
         }
+        let size = bytes.len() as u64;
+        let grown = |queued: u64| queued.checked_add(size).filter(|queued| *queued <= self.most);
+        if self.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_err() {
+            let limit = LimitExceeded { limit: Limit::Queue.name().to_owned(), value: self.most };
+            return Err(RemoteError::of(&limit));
+        }
         // The actor's loop sees the end of the channel itself.
         let _ = self.outgoing.send(Packet { bytes, attachments: Vec::new() });
         Ok(())
@@ -280,6 +296,32 @@ impl Port {
 
     fn lock(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is to be sent to the broker.
+#[derive(Debug)]
+pub(crate) struct Packets {
+    incoming: mpsc::UnboundedReceiver<Packet>,
+    queued: Arc<AtomicU64>,
+}
+
+impl Packets {
+    /// The next packet, once there is one; none after the last.
+    pub(crate) async fn next(&mut self) -> Option<Packet> {
+        let packet = self.incoming.recv().await?;
+        Some(self.took(packet))
+    }
+
+    /// The next packet, if there is one.
+    pub(crate) fn try_next(&mut self) -> Option<Packet> {
+        let packet = self.incoming.try_recv().ok()?;
+        Some(self.took(packet))
+    }
+
+    fn took(&self, packet: Packet) -> Packet {
+        self.queued.fetch_sub(packet.bytes.len() as u64, Ordering::Relaxed);
+        packet
     }
 }
 

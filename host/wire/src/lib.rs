@@ -18,6 +18,7 @@ mod dialog;
 mod event;
 mod flow;
 mod frame;
+mod gate;
 mod id;
 mod limits;
 mod message;
@@ -36,6 +37,7 @@ pub use config::{
 };
 pub use event::{CloseReason, Event, Outcome, Refused};
 pub use flow::{Balance, Credit, Overrun};
+pub use gate::{Gate, Passage};
 pub use id::{ContextId, Role};
 pub use message::{Message, VERSION};
 pub use network::{Pattern, PatternError};

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::{LogLevel, LogLine};
+
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -21,6 +23,9 @@ const HOST_BYTES: u64 = 192 * MIB;
 
 /// What the host needs for each instance beside the instance's memory: its stack above all.
 const INSTANCE_BYTES: u64 = 3 * MIB;
+
+/// What a line ends with that was too long.
+const SHORTENED: &str = " … (shortened)";
 
 const fn milliseconds(count: u64) -> u64 {
     count * 1_000_000
@@ -191,8 +196,8 @@ limits! {
     Copy "copy", copy: u64, Bytes, 32 * MIB, 64 * KIB => 2 * GIB;
     /// Bytes of one payload that an actor sends.
     Payload "payload", payload: u64, Bytes, 16 * MIB, KIB => GIB;
-    /// Bytes of payloads and requests that an actor has sent and that wait to leave it.
-    Queue "queue", queue: u64, Bytes, 64 * MIB, 64 * KIB => 64 * GIB;
+    /// Bytes that wait to leave an actor over one link, and over its way to the broker.
+    Queue "queue", queue: u64, Bytes, 32 * MIB, 64 * KIB => 64 * GIB;
     /// Streams of an actor that are open at once.
     Streams "streams", streams: usize, Count, 4096, 0 => 65_536;
     /// Children of an actor that are alive at once.
@@ -307,6 +312,38 @@ impl Limits {
         Ok(lowered)
     }
 
+    /// Those of a program that runs no guests: what it sends is its own affair.
+    #[must_use]
+    pub fn trusted(self) -> Self {
+        Self {
+            payload: Limit::Payload.most(),
+            queue: Limit::Queue.most(),
+            streams: usize::of(Limit::Streams.most()),
+            ..self
+        }
+    }
+
+    /// A text that is at most as long as a line may be.
+    pub fn shortened(&self, mut text: String) -> String {
+        let most = usize::try_from(self.log_line).unwrap_or(usize::MAX);
+        if text.len() > most {
+            text.truncate(text.floor_char_boundary(most.saturating_sub(SHORTENED.len())));
+            text.push_str(SHORTENED);
+        }
+        text
+    }
+
+    /// The line that stands for those that were too many.
+    pub fn dropped(&self, count: u64) -> LogLine {
+        let (lines, rate) = (if count == 1 { "line" } else { "lines" }, self.log_rate);
+        LogLine {
+            level: LogLevel::Warn,
+            target: "greenroom".to_owned(),
+            message: format!("{count} {lines} dropped: limit `{}` of {rate} reached", Limit::LogRate.name()),
+            task: None,
+        }
+    }
+
     /// How long a call may take; none if for ever.
     pub fn wall_bound(&self) -> Option<Duration> {
         Some(self.wall).filter(|wall| wall.number() < NEVER)
@@ -373,6 +410,19 @@ mod tests {
     #[test]
     fn a_task_that_will_not_end_is_given_up_before_its_actor_is_ordered_to_exit() {
         assert!(Duration::from_nanos(Limit::Grace.most()) < Limits::default().ask);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_says_so() {
+        let limits = Limits { log_line: 64, ..Limits::default() };
+        for text in ["x".repeat(64), "ä".repeat(32)] {
+            assert_eq!(limits.shortened(text.clone()), text);
+        }
+        for text in ["x".repeat(65), "ä".repeat(1000)] {
+            let short = limits.shortened(text);
+            assert!(short.len() <= 64 && short.ends_with("(shortened)"), "{short}");
+        }
+        assert_eq!(limits.dropped(1).message, "1 line dropped: limit `log-rate` of 10000 reached");
     }
 
     #[test]

@@ -5,8 +5,10 @@
 
 mod bombs;
 mod calls;
+mod compile;
 mod compute;
 mod files;
+mod hogs;
 mod lies;
 mod real;
 mod users;

@@ -54,7 +54,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("greenroom-guest", &["greenroom-abi", "greenroom-guest-macro"]),
     ("greenroom-guest-macro", &["greenroom-abi"]),
     ("greenroom-fuzz", &["greenroom-abi", "greenroom-wire"]),
-    ("xtask", &["greenroom-toolchain"]),
+    ("xtask", &["greenroom-sabotage", "greenroom-toolchain"]),
 ];
 
 /// What the crate of the tests over several crates may import: whatever it tests.
