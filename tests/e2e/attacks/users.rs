@@ -76,8 +76,9 @@ impl Estate {
 
     /// Whether an attack succeeds, tried by another user or by the owner.
     fn try_as(&self, intrusion: &Intrusion, user: Option<u32>) -> bool {
-        let coming =
-            self.base.path().join("shared").join(format!("{}-{}", intrusion.attack.id, user.is_some()));
+        let caches = self.base.path().join(format!("{}-{}", intrusion.attack.id, user.is_some()));
+        let coming = caches.join("greenroom/components");
+        open_to_all(&caches.join("greenroom"));
         let open = |folder: u32, station: u32| {
             for (name, mode) in [(REGISTRY, folder), (STATION, station)] {
                 fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).expect("its mode");
