@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use greenroom::RemoteError;
 use greenroom_tests::kind::{ActorDied, Exit};
-use greenroom_tests::{Begun, Command, Signal, World, actors, kill, undisturbed, until, until_now};
+use greenroom_tests::{Begun, Command, Signal, World, actors, alone, kill, undisturbed, until, until_now};
 use serde_json::json;
 
 use crate::metronome::Metronome;
@@ -154,6 +154,25 @@ fn a3_nothing_outlives_a_killed_broker() {
                 actors(&tree).is_empty().then_some(())
             });
         }
+    });
+}
+
+#[test]
+fn a3_an_actor_that_is_stopped_does_not_outlive_its_broker() {
+    alone(async |place| {
+        place.adopt();
+        let command = Command::run(place, "faults", &["function=wait"]);
+        until_now("root, middle and leaf are there", Duration::from_secs(10), || {
+            (command.actors().len() == 3).then_some(())
+        });
+        // What is stopped reads nothing, and so does not come to the end of anything.
+        for (_, pid) in command.actors() {
+            kill(pid, Signal::STOP);
+        }
+        let tree = command.tree().to_owned();
+        command.signal(Signal::KILL);
+        assert_eq!(command.finish(Duration::from_secs(1)).signal, Some(9));
+        until_now("every actor is gone", Duration::from_secs(1), || actors(&tree).is_empty().then_some(()));
     });
 }
 

@@ -11,6 +11,7 @@ mod deadlines;
 mod discovery;
 mod examples;
 mod failures;
+mod grants;
 mod kills;
 mod ladder;
 mod library;
@@ -21,6 +22,8 @@ mod outside;
 mod plain;
 mod programs;
 mod rights;
+#[cfg(not(feature = "sabotage"))]
+mod sabotage;
 mod searches;
 mod shell;
 mod shutdown;

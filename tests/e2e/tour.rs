@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use greenroom_tests::{Place, alone_for, program, until_now};
+use greenroom_tests::{Place, alone_for, program, repository, until_now};
 
 /// How long one line of the tour may take, the building of guests included.
 const LINE: Duration = Duration::from_secs(420);
@@ -175,10 +175,6 @@ impl Drop for Shell {
 /// Where the tour's own crates are compiled, once for all tours.
 fn cache() -> PathBuf {
     repository().join("target/tmp/tour")
-}
-
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
 }
 
 /// A folder that looks like the top of the repository after a build.

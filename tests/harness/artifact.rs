@@ -46,6 +46,15 @@ pub fn foreign(name: &str) -> PathBuf {
     component
 }
 
+/// Says where the repository is for those who may not enter the one that it was compiled in.
+const REPOSITORY: &str = "GREENROOM_REPOSITORY";
+
+/// The top folder of the repository.
+pub fn repository() -> PathBuf {
+    let compiled = || Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").to_owned();
+    std::env::var_os(REPOSITORY).map_or_else(compiled, PathBuf::from)
+}
+
 /// A program of the suite's own, of the same build as this test: an actor that is no guest's host.
 ///
 /// # Panics
@@ -54,11 +63,6 @@ pub fn own_program(name: &str) -> PathBuf {
     let own = program().with_file_name(name);
     assert!(own.exists(), "{} is missing: run `cargo xtask test`", own.display());
     own
-}
-
-/// The top of the repository.
-pub(crate) fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
 }
 
 /// Where everything that is built lies.

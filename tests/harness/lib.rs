@@ -16,7 +16,7 @@ mod wait;
 mod world;
 
 pub use alone::{Place, alone, alone_for, compile, say, undisturbed};
-pub use artifact::{example, foreign, guest, own_program, program};
+pub use artifact::{example, foreign, guest, own_program, program, repository};
 pub use command::{Command, Finished};
 pub use corpus::{Attack, Wall, assert_page_tells};
 pub use exits::{Exits, Left};

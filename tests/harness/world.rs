@@ -172,6 +172,7 @@ impl World {
             limits: options.limits,
             grants: grants.collect(),
             without: options.without,
+            stdin: None,
             registry: options.registry,
             log: None,
             program: options.program.unwrap_or_else(program),

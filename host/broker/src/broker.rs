@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use greenroom_abi::kind::{Exit, PermissionDenied, SpawnFailed};
 use greenroom_abi::{ActorId, RemoteError};
@@ -26,6 +26,7 @@ use crate::discovery::{self, Progress};
 use crate::grants::{self, Grant, GrantError};
 use crate::introduce;
 use crate::ladder::{Ladder, Rung};
+use crate::lookup::{self, Turns};
 use crate::output::{self, Tail};
 use crate::process::TITLE;
 use crate::quota::{self, Standing};
@@ -42,6 +43,9 @@ use crate::watch::{Event, FoundBeyond, Watch};
 /// control packet holds.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 
+/// How long the end of a broker waits for what it has left to other threads.
+const LAST_LOOKUPS: Duration = Duration::from_secs(1);
+
 /// What a run is made of.
 pub struct Settings {
     /// The tree's name, shown in the process list.
@@ -56,6 +60,8 @@ pub struct Settings {
     pub without: Without,
     /// What the operator may do, and grant to its root actors.
     pub rights: Rights,
+    /// The pipe that actors with the right to it have as standard input; none: it is closed.
+    pub stdin: Option<OwnedFd>,
     /// The log filter of actor processes, in `tracing`'s syntax.
     pub log: Option<String>,
     /// How processes are started.
@@ -118,6 +124,8 @@ impl Broker {
                     Err(error) => tracing::error!(%error, "the broker has no control channel"),
                 }
             });
+            // A name server may let a lookup wait for longer than anybody would.
+            runtime.shutdown_timeout(LAST_LOOKUPS);
         })?;
         Ok((Self { operator, stop: Some(stop), thread: Some(thread) }, theirs))
     }
@@ -145,6 +153,7 @@ struct Loop {
     /// The way beyond the tree, if there is one.
     beyond: Option<Beyond>,
     book: Logbook,
+    lookups: Turns,
     events: mpsc::UnboundedReceiver<Event>,
     visits: mpsc::UnboundedReceiver<Visit>,
     watch: Watch,
@@ -162,7 +171,8 @@ impl Loop {
     ) -> Self {
         let (watch, events) = Watch::new();
         let tree = Tree::default();
-        let mut broker = Self { settings, tree, operator: key, beyond, book, events, visits, watch };
+        let lookups = Turns::default();
+        let mut broker = Self { settings, tree, operator: key, beyond, book, lookups, events, visits, watch };
         let packets = broker.watch.channel(key, broker.reporter(&id, &[]), &broker.settings.limits, channel);
         let record = Record {
             rights: broker.settings.rights.clone(),
@@ -218,6 +228,11 @@ impl Loop {
             Event::Misbehaved { actor, how } => self.punish(actor, &how),
             Event::Published { actor, result } => self.handle_published(actor, result),
             Event::FoundBeyond { asker, request, result } => self.handle_found(asker, request, result),
+            Event::LookedUp { asker, request, result } => {
+                let Some(record) = self.tree.get_mut(asker) else { return };
+                record.lookups = record.lookups.saturating_sub(1);
+                record.tell(&ToActor::LookedUp { request, result: result.map_err(Box::new) }, Vec::new());
+            }
             Event::ListedBeyond { asker, request, result } => {
                 let Some(record) = self.tree.get(asker) else { return };
                 discovery::tell_all(record, request, result.map_err(Into::into));
@@ -247,7 +262,7 @@ impl Loop {
                 let _ = reply.send(visits::describe(&self.tree, &self.settings.catalogue, &place));
             }
             Visit::Status { reply } => {
-                let _ = reply.send(visits::status(&mut self.tree, self.operator, &self.settings.tree));
+                let _ = reply.send(visits::status(&mut self.tree, self.operator, &self.settings));
             }
             Visit::Cancel { place, reply } => self.cancel_for_visitor(&place, reply),
             Visit::Locate { place, reply } => {
@@ -280,6 +295,7 @@ impl Loop {
             }
             ToBroker::AbandonFind { request } => discovery::abandon(&mut self.tree, actor, request),
             ToBroker::List { request, name } => self.list(actor, request, name),
+            ToBroker::LookUp { request, name } => self.look_up(actor, request, name),
             ToBroker::Measured { tasks } => {
                 if let Some(record) = self.tree.get_mut(actor) {
                     visits::counted(record, tasks);
@@ -366,6 +382,10 @@ impl Loop {
         for grant in &granted {
             attachments.push(attach(grant.descriptor()?));
         }
+        let stdin = self.settings.stdin.as_ref().filter(|_| spec.rights.stdin);
+        if let Some(stdin) = stdin {
+            attachments.push(attach(stdin.try_clone()?));
+        }
         let init = Init {
             id: id.clone(),
             path: path.clone(),
@@ -376,6 +396,7 @@ impl Loop {
             dirs: granted.iter().map(|grant| (grant.guest_path(), grant.writable())).collect(),
             env: spec.env.clone(),
             args: spec.args.clone(),
+            stdin: stdin.is_some(),
             rights: spec.rights.clone(),
             limits: limits.clone(),
             without: self.settings.without.names(),
@@ -512,6 +533,16 @@ impl Loop {
         }
     }
 
+    fn look_up(&mut self, asker: Key, request: RequestId, name: String) {
+        let Some(record) = self.tree.get_mut(asker) else { return };
+        match lookup::begin(record, &name) {
+            Ok(()) => self.watch.look_up(asker, request, self.lookups.clone(), name),
+            Err(error) => {
+                record.tell(&ToActor::LookedUp { request, result: Err(Box::new(error)) }, Vec::new());
+            }
+        }
+    }
+
     fn handle_taken(&mut self, actor: Key) {
         let Some(record) = self.tree.get_mut(actor) else { return };
         let was_full = record.untaken >= record.limits.finds;
@@ -541,7 +572,8 @@ impl Loop {
             };
             return self.tell(asker, &ended(result));
         };
-        if key == asker || !self.tree.owns(asker, key) {
+        let owns = self.tree.owns(asker, key) || Protection::Owners.is_off();
+        if key == asker || !owns {
             return self.tell(asker, &ended(Err(denied(&self.name(key)))));
         }
         let by = record.id.clone();
@@ -589,6 +621,7 @@ impl Loop {
             };
             if let Stage::Starting(birth) = &record.stage
                 && birth.deadline <= now
+                && !Protection::StartUp.is_off()
             {
                 let waited = record.limits.spawn;
                 self.doom(key, Failure::Reason(format!("it was not ready within {waited:?}")));
@@ -664,7 +697,8 @@ impl Loop {
         }
         self.retire(actor);
         introduce::announce_exit(&mut self.tree, actor, &exit);
-        for child in self.tree.get(actor).map(|record| record.children.clone()).unwrap_or_default() {
+        let children = self.tree.get(actor).map(|record| record.children.clone()).unwrap_or_default();
+        for child in children.into_iter().filter(|_| !Protection::Descendants.is_off()) {
             self.kill(child);
         }
         for pruned in self.tree.prune(actor) {

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use greenroom_abi::kind::{LimitExceeded, NameTaken};
 use greenroom_abi::{ActorId, RemoteError};
+use greenroom_sabotage::Protection;
 use greenroom_wire::control::{ActorEntry, RequestId, ToActor, encode};
 
 use crate::introduce::{failed, introduce};
@@ -49,14 +50,15 @@ pub(crate) enum Progress {
 /// Takes in a question for an actor.
 pub(crate) fn find(tree: &mut Tree, asker: Key, request: RequestId, name: String, wait: bool) -> Progress {
     let Some(record) = tree.get_mut(asker) else { return Progress::Settled };
-    let refusal = if record.searches.len() + record.untaken >= record.limits.finds {
-        let limit = LimitExceeded { limit: "finds".to_owned(), value: record.limits.finds as u64 };
-        Some(Box::new(RemoteError::of(&limit)))
-    } else if wait && record.ladder.is_some() {
-        Some(ending(record))
-    } else {
-        None
-    };
+    let refusal =
+        if record.searches.len() + record.untaken >= record.limits.finds && !Protection::Finds.is_off() {
+            let limit = LimitExceeded { limit: "finds".to_owned(), value: record.limits.finds as u64 };
+            Some(Box::new(RemoteError::of(&limit)))
+        } else if wait && record.ladder.is_some() {
+            Some(ending(record))
+        } else {
+            None
+        };
     match refusal {
         Some(error) => {
             record.tell(&ToActor::Found { request, result: Err(error) }, Vec::new());

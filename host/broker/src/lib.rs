@@ -12,6 +12,7 @@ mod grants;
 mod harmless;
 mod introduce;
 mod ladder;
+mod lookup;
 mod output;
 mod process;
 mod quota;

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use greenroom_engine::{Engine, Grants, LoadedComponent, Mapped, Modules};
 use greenroom_runtime::{Actor, End, Identity};
+use greenroom_sabotage::Protection;
 use greenroom_sandbox::{Network, Ports, Purpose, UnknownWall, Walls, Without, close_inherited};
 use greenroom_transport::{Attachment, Channel, Packet, channel_from_fd};
 use greenroom_wire::Pattern;
@@ -28,6 +29,9 @@ const FILE_THREADS: usize = 16;
 
 /// The descriptors that an actor may have open beside those to its children and to others.
 const OPEN_FILES: u64 = 1024;
+
+/// From how many ports on the kernel is asked to leave all of them open.
+const MOST_PORTS: usize = 1024;
 
 /// What the title of every actor's process begins with; its tree and its place in it follow.
 pub(crate) const TITLE: &str = "greenroom: ";
@@ -61,7 +65,9 @@ pub fn run_actor() -> ExitCode {
 
 fn live() -> io::Result<End> {
     close_inherited()?;
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if !Protection::ParentDeath.is_off() {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+    }
     let control = rustix::io::dup(rustix::stdio::stdin())?;
     rustix::io::fcntl_setfd(&control, rustix::io::FdFlags::CLOEXEC)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
@@ -105,12 +111,16 @@ async fn serve(channel: Channel, init: Init, attachments: Vec<Attachment>) -> io
         Attachment::Memory(_) => Err(io::Error::other("a descriptor was expected")),
     });
     let mut fds = fds.collect::<io::Result<Vec<OwnedFd>>>()?;
-    let folders = fds.split_off(init.components.min(fds.len()));
+    let mut folders = fds.split_off(init.components.min(fds.len()));
+    let input = folders.split_off(init.dirs.len().min(folders.len())).pop().filter(|_| init.stdin);
     let components: Vec<_> = fds.into_iter().map(|code| LoadedComponent { code }).collect();
     let dirs = init.dirs.iter().zip(folders).map(|((path, writable), fd)| (path.clone(), fd, *writable));
     let grants = Grants {
         dirs: dirs.collect(),
         env: init.env.clone(),
+        args: init.args.clone(),
+        rights: init.rights.clone(),
+        input,
         output: [
             Some(rustix::io::dup(rustix::stdio::stdout())?),
             Some(rustix::io::dup(rustix::stdio::stderr())?),
@@ -195,10 +205,10 @@ pub fn walls_around<'a>(
 /// The ports that these lead to. Nobody connects to an actor: there is none to take connections at.
 fn network(patterns: &[Pattern]) -> Network {
     let ranges = patterns.iter().map(Pattern::ports);
-    let connect = if patterns.iter().any(|pattern| pattern.ports() == Pattern::ANY.ports()) {
-        Ports::Any
-    } else {
-        Ports::Only(ranges.flat_map(|(first, last)| first..=last).collect())
+    let count: usize = ranges.clone().map(|(first, last)| usize::from(last - first) + 1).sum();
+    let connect = match count <= MOST_PORTS {
+        true => Ports::Only(ranges.flat_map(|(first, last)| first..=last).collect()),
+        false => Ports::Any,
     };
     if patterns.is_empty() {
         Network::None

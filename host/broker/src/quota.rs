@@ -27,7 +27,7 @@ pub(crate) struct Standing {
 pub(crate) fn check(standing: Standing, limits: &Limits) -> Result<(), RemoteError> {
     let exceeded = [
         ("children", standing.children >= limits.children && !Protection::Children.is_off(), limits.children),
-        ("depth", standing.depth > limits.depth, limits.depth),
+        ("depth", standing.depth > limits.depth && !Protection::Depth.is_off(), limits.depth),
     ];
     match exceeded.iter().find(|(_, reached, _)| *reached) {
         None => Ok(()),
@@ -40,7 +40,11 @@ pub(crate) fn check(standing: Standing, limits: &Limits) -> Result<(), RemoteErr
 /// # Errors
 /// `LimitExceeded`, naming the limit.
 pub(crate) fn check_below(alive: usize, limits: &Limits) -> Result<(), RemoteError> {
-    if alive < limits.actors { Ok(()) } else { Err(reached("actors", limits.actors)) }
+    if alive < limits.actors || Protection::Actors.is_off() {
+        Ok(())
+    } else {
+        Err(reached("actors", limits.actors))
+    }
 }
 
 /// Whether an actor may start another child already.

@@ -54,6 +54,8 @@ pub(crate) struct Record {
     pub(crate) strangers: BTreeSet<String>,
     /// Its questions for others that have no answer yet.
     pub(crate) searches: BTreeMap<RequestId, Search>,
+    /// How many names of hosts are being looked up for it.
+    pub(crate) lookups: usize,
     /// How many pipes to others it has been sent and has not taken.
     pub(crate) untaken: usize,
     pub(crate) stage: Stage,
@@ -139,6 +141,7 @@ impl Record {
             peers: BTreeSet::new(),
             strangers: BTreeSet::new(),
             searches: BTreeMap::new(),
+            lookups: 0,
             untaken: 0,
             stage: Stage::Ready,
             ladder: None,

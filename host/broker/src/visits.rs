@@ -15,6 +15,7 @@ use greenroom_wire::control::ToActor;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::broker::Settings;
 use crate::catalogue::Catalogue;
 use crate::introduce::failed;
 use crate::station::{ActorStage, ActorStatus, Answer, Draft, Place, Reply, TreeStatus, encoded};
@@ -101,7 +102,7 @@ pub(crate) fn describe(tree: &Tree, catalogue: &Catalogue, place: &Place) -> Rep
 }
 
 /// What the tree knows of its actors. They are asked for the rest.
-pub(crate) fn status(tree: &mut Tree, operator: Key, name: &str) -> Draft {
+pub(crate) fn status(tree: &mut Tree, operator: Key, settings: &Settings) -> Draft {
     let (mut actors, mut tasks) = (Vec::new(), Vec::new());
     for key in tree.subtree(operator).into_iter().filter(|key| *key != operator) {
         let Some(record) = tree.get_mut(key) else { continue };
@@ -112,10 +113,11 @@ pub(crate) fn status(tree: &mut Tree, operator: Key, name: &str) -> Draft {
         actors.push(told(record));
     }
     let status = TreeStatus {
-        tree: name.to_owned(),
+        tree: settings.tree.clone(),
         host: operator.to_string(),
         host_pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        without: settings.without.names(),
         actors,
     };
     Draft { status, tasks }

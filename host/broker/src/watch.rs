@@ -4,6 +4,7 @@
 //! registry. Must not know: what any of it means. Invariant: whatever may take long is done here,
 //! and never in the loop.
 
+use core::net::IpAddr;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -20,6 +21,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::harmless::harmless;
+use crate::lookup::Turns;
 use crate::registry::beyond::Beyond;
 use crate::registry::{Entry, Publication, RegistryError};
 use crate::report::Report;
@@ -28,6 +30,9 @@ use crate::tree::Key;
 
 /// How long the last lines of a dead actor's output may take to arrive.
 const LAST_WORDS: Duration = Duration::from_millis(50);
+
+/// How many lines that count others an actor may log beside its own, in a second.
+const COUNTS: usize = 4;
 
 /// How long after its control channel an actor may end.
 const HANG_UP: Duration = Duration::from_secs(1);
@@ -39,9 +44,6 @@ const MAX_UNHEARD: usize = 16;
 /// is bounded by what leads to it.
 const MAX_UNTAKEN: usize = 256;
 
-/// How many lines that count others an actor may log beside its own, in a second.
-const COUNTS: usize = 4;
-
 /// What a search beyond the tree came to: who was found, and the pipe there.
 pub(crate) type FoundBeyond = Result<Option<(ActorId, Attachment)>, Box<RemoteError>>;
 
@@ -52,6 +54,7 @@ pub(crate) enum Event {
     Misbehaved { actor: Key, how: String },
     Published { actor: Key, result: Result<Box<dyn Publication>, RegistryError> },
     FoundBeyond { asker: Key, request: RequestId, result: FoundBeyond },
+    LookedUp { asker: Key, request: RequestId, result: Result<Vec<IpAddr>, RemoteError> },
     ListedBeyond { asker: Key, request: RequestId, result: Result<Vec<ActorEntry>, RegistryError> },
 }
 
@@ -100,7 +103,7 @@ impl Watch {
         });
         let (events, limits) = (self.0.clone(), limits.clone());
         tokio::spawn(async move {
-            if let Err(how) = listen(actor, &reporter, &channel, &outgoing, &events, &limits).await {
+            if let Err(how) = listen(actor, &reporter, &limits, &channel, &outgoing, &events).await {
                 let _ = events.send(Event::Misbehaved { actor, how });
             }
         });
@@ -162,6 +165,15 @@ impl Watch {
         Lookout(looking.abort_handle())
     }
 
+    /// Looks up the name of a host for an actor's question.
+    pub(crate) fn look_up(&self, asker: Key, request: RequestId, turns: Turns, name: String) {
+        let events = self.0.clone();
+        tokio::spawn(async move {
+            let result = turns.look_up(&name).await;
+            let _ = events.send(Event::LookedUp { asker, request, result });
+        });
+    }
+
     /// Lists who there is in the tree and beyond, for an actor's question.
     pub(crate) fn list_beyond(
         &self,
@@ -180,6 +192,12 @@ impl Watch {
             let _ = events.send(Event::ListedBeyond { asker, request, result });
         });
     }
+}
+
+/// A line as it may be shown.
+fn shown(LogLine { level, target, message, task }: LogLine, limits: &Limits) -> LogLine {
+    let shown = |text| harmless(&limits.shortened(text)).into_owned();
+    LogLine { level, target: shown(target), message: shown(message), task: task.map(shown) }
 }
 
 /// What waits to be sent to an actor.
@@ -223,10 +241,10 @@ impl Outgoing {
 async fn listen(
     actor: Key,
     reporter: &Reporter,
+    limits: &Limits,
     channel: &Channel,
     outgoing: &Outgoing,
     events: &mpsc::UnboundedSender<Event>,
-    limits: &Limits,
 ) -> Result<(), String> {
     let turns = Arc::new(Semaphore::new(MAX_UNHEARD));
     // An actor counts its lines itself; this is for one that does not. Seconds begin when they like.
@@ -287,12 +305,6 @@ async fn listen(
             return Ok(());
         }
     }
-}
-
-/// A line as it may be shown.
-fn shown(LogLine { level, target, message, task }: LogLine, limits: &Limits) -> LogLine {
-    let shown = |text| harmless(&limits.shortened(text)).into_owned();
-    LogLine { level, target: shown(target), message: shown(message), task: task.map(shown) }
 }
 
 #[expect(unsafe_code, reason = "tokio makes the promise of I/O safety explicit")]

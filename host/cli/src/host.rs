@@ -38,6 +38,9 @@ pub struct Setup {
     /// The walls that actors do not raise around themselves: none, unless this machine lacks one and
     /// what runs in the tree is trusted all the same.
     pub without: Without,
+    /// A pipe that actors with the right to it read as standard input; none: it is closed. What one
+    /// of them has read no other sees.
+    pub stdin: Option<OwnedFd>,
     /// Where root actors, and those started with `publish`, are made known to other programs.
     /// None: nobody outside the tree finds any of it.
     pub registry: Option<Arc<dyn Registry>>,
@@ -126,6 +129,7 @@ impl Host {
             grants: setup.grants,
             without: setup.without,
             rights: Rights::all(),
+            stdin: setup.stdin,
             log: setup.log,
             registry: setup.registry,
             spawner: Box::new(ExecSpawner { program: setup.program, arguments: vec![ACTOR.to_owned()] }),

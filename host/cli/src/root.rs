@@ -154,7 +154,7 @@ impl RootOptions {
             false => None,
         };
         let Self { name: tree, limits, log, without, .. } = self;
-        Ok(Setup { tree, catalogue, limits, grants, without, registry, log, program })
+        Ok(Setup { tree, catalogue, limits, grants, without, stdin: None, registry, log, program })
     }
 }
 

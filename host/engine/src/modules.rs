@@ -15,6 +15,7 @@ use futures_util::future::BoxFuture;
 use greenroom_abi::kind::{ContextCancelled, FunctionNotFound, InstanceLost, ModuleNotExposed};
 use greenroom_abi::{ActorId, FunctionName, RemoteError};
 use greenroom_runtime::{FunctionId, Guest, Outcome, Task};
+use greenroom_sabotage::Protection;
 use greenroom_wire::control::{EnabledModule, Isolation, Limits};
 use tokio::sync::oneshot;
 use wasmtime::component::Component;
@@ -28,7 +29,7 @@ use crate::naming::Names;
 use crate::plain::{Argument, PlainFunction};
 use crate::resident::{Blueprint, Job, LARGE_BYTES, Resident};
 use crate::ticker::Weight;
-use crate::wasi::Grants;
+use crate::wasi::{Gate, Grants};
 
 /// How many similar names an error offers.
 const NEAR: usize = 3;
@@ -146,6 +147,7 @@ impl Modules {
         grants: Grants,
         limits: &Limits,
     ) -> Result<Self, ModuleError> {
+        let gate = Arc::new(Gate::new(grants.rights.clone()));
         let (grants, budget) = (Arc::new(grants), Budget::new(limits.clone()));
         let ticker = engine.ticker().map_err(ModuleError::Ticker)?;
         ticker.give_up_after(limits.cpu.saturating_add(limits.grace));
@@ -157,8 +159,10 @@ impl Modules {
             };
             let component = components.0.get(&module.component);
             let component = component.ok_or_else(|| ModuleError::NoComponent(module.name.clone()))?;
-            let pre =
-                engine.linker().and_then(|linker| linker.instantiate_pre(component)).map_err(refused)?;
+            let pre = engine
+                .linker(gate.rights())
+                .and_then(|linker| linker.instantiate_pre(component))
+                .map_err(refused)?;
             let first = loaded.functions.len();
             let functions = loaded.expose(engine, component, module);
             let shares = loaded.functions[first..].iter().any(|f| f.isolation == Isolation::Actor);
@@ -168,6 +172,7 @@ impl Modules {
                     pre,
                     functions,
                     grants: grants.clone(),
+                    gate: gate.clone(),
                     budget: budget.clone(),
                     ticker: ticker.clone(),
                 }),
@@ -229,7 +234,7 @@ fn is_enabled(enabled: &EnabledModule, export: &Export) -> bool {
         Some(wanted) => wanted.iter().any(|name| same_name(name, &export.function)),
         None => true,
     };
-    export.is_callable() && interface && function
+    export.is_callable() && ((interface && function) || Protection::Allowlist.is_off())
 }
 
 impl Module {
@@ -306,6 +311,7 @@ impl Guest for Modules {
     fn invoke(&self, function: FunctionId, task: Task, kwargs: Bytes) -> BoxFuture<'static, Outcome> {
         let Function { module, number, isolation, plain, .. } = &self.functions[function.0];
         let module = self.modules[*module].clone();
+        module.blueprint.gate.belongs_to(task.actor());
         let (number, isolation, plain) = (*number, *isolation, plain.clone());
         let large = kwargs.len() >= LARGE_BYTES;
         async move {
@@ -343,7 +349,7 @@ impl Guest for Modules {
     fn discard(&self, function: FunctionId) {
         let Function { module, isolation, .. } = &self.functions[function.0];
         // An instance of one task goes with the future of that task.
-        if *isolation == Isolation::Actor {
+        if *isolation == Isolation::Actor && !Protection::Discard.is_off() {
             *self.modules[*module].resident() = None;
         }
     }

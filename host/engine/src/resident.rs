@@ -22,7 +22,7 @@ use crate::host::{self, Host};
 use crate::inspect::Chain;
 use crate::ticker::{Ticker, Weight};
 use crate::trap;
-use crate::wasi::Grants;
+use crate::wasi::{Gate, Grants};
 
 /// From which size on a payload makes the turn that copies it a long one: some tenths of a
 /// millisecond.
@@ -35,6 +35,7 @@ pub(crate) struct Blueprint {
     /// The callable functions, by their number within the module.
     pub(crate) functions: Vec<Exported>,
     pub(crate) grants: Arc<Grants>,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) ticker: Ticker,
 }
@@ -162,7 +163,8 @@ async fn instantiate(
     let limits = &blueprint.budget.limits;
     let data = Host {
         table: bounds::table(limits),
-        wasi: blueprint.grants.context()?,
+        wasi: blueprint.grants.context(&blueprint.module, &blueprint.gate)?,
+        gate: blueprint.gate.clone(),
         bounds: Bounds::new(blueprint.budget.clone(), refusal),
         calls: HashMap::default(),
         tasks: HashMap::default(),

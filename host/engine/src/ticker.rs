@@ -359,6 +359,7 @@ fn tick(engine: &wasmtime::EngineWeak, state: &State) {
 }
 
 /// Ends the process, whose last words may find nobody who reads them.
+#[expect(clippy::print_stderr, reason = "nothing else is left to tell the broker by")]
 fn give_up() -> ! {
     let speak = || eprintln!("the guest holds up its actor for longer than limit `cpu` allows; given up");
     let _ = thread::Builder::new().spawn(speak);

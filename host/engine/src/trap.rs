@@ -4,8 +4,10 @@
 //! what the caller sees is the trap's name and the guest's own backtrace, nothing of the host.
 
 use greenroom_abi::RemoteError;
-use greenroom_abi::kind::{LimitExceeded, PANIC, Trap};
+use greenroom_abi::kind::{LimitExceeded, PANIC, PermissionDenied, Trap};
 use wasmtime::WasmBacktrace;
+
+use crate::wasi::Refused;
 
 /// How many frames of a backtrace are kept: enough to find the place, bounded for a runaway
 /// recursion.
@@ -36,6 +38,10 @@ pub(crate) fn describe(
     if let Some(wasmtime_wasi::I32Exit(status)) = error.downcast_ref() {
         let code = format!("the guest called exit with status {status}");
         return RemoteError { trace, ..RemoteError::of(&Trap { code }) };
+    }
+    if let Some(Refused(right)) = error.downcast_ref() {
+        let right = (*right).to_owned();
+        return RemoteError { trace, ..RemoteError::of(&PermissionDenied { right }) };
     }
     let code = match error.downcast_ref::<wasmtime::Trap>() {
         Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),

@@ -4,6 +4,7 @@
 //! which guest runs, or that it is a process. Invariant: once cancelled, an actor starts
 //! nothing new and ends when its last task has.
 
+use core::net::IpAddr;
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -183,6 +184,16 @@ impl Actor {
         self.0.port.tell(&ToBroker::Ready);
     }
 
+    /// The addresses of a host to which this actor may connect; none if it has none. The broker looks
+    /// them up: an actor's own process has no way to a name server.
+    ///
+    /// # Errors
+    /// `PermissionDenied` if this actor may not connect there; `LimitExceeded` if too many such
+    /// questions are open.
+    pub async fn look_up(&self, host: &str) -> Result<Vec<IpAddr>, Box<RemoteError>> {
+        self.0.port.look_up(host).await
+    }
+
     /// Cancels every task; the actor's loop ends once they have.
     pub fn cancel(&self, by: &ActorId) {
         self.0.cancellation.ask(by);
@@ -252,6 +263,7 @@ impl Actor {
             loop {
                 let packet = match channel.receive().await {
                     Ok(Some(packet)) => packet,
+                    Ok(None) | Err(_) if Protection::ControlEnd.is_off() => std::future::pending().await,
                     Ok(None) | Err(_) => return End::BrokerGone,
                 };
                 match control::decode(&packet.bytes) {
@@ -305,6 +317,7 @@ impl Actor {
                 self.0.port.found(request, self.meet(actor, pipe, Origin::Beyond).map(Some));
             }
             ToActor::Listed { request, result, more } => self.0.port.listed(request, result, more),
+            ToActor::LookedUp { request, result } => self.0.port.looked_up(request, result),
             ToActor::Invited { request, result } => {
                 self.0.port.invited(request, result.and_then(|guest| handed_over(guest, attachments.pop())));
             }

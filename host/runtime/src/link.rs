@@ -329,11 +329,10 @@ impl Link {
     /// Answers an incoming call.
     pub(crate) fn finish(&self, context: ContextId, outcome: Outcome) {
         // On a dead link nobody waits for the answer.
-        let (bytes, outcome) = match outcome.as_ref().map_or(0, Bytes::len) {
-            bytes => match self.0.room.enter(bytes) {
-                Ok(()) => (bytes, outcome),
-                Err(error) => (0, Err(Box::new(error.relayed_by(self.us())))),
-            },
+        let bytes = outcome.as_ref().map_or(0, Bytes::len);
+        let (bytes, outcome) = match self.0.room.enter(bytes) {
+            Ok(()) => (bytes, outcome),
+            Err(error) => (0, Err(Box::new(error.relayed_by(self.us())))),
         };
         let _ = self.command(Command::Finish { context, outcome, bytes });
     }

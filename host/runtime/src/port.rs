@@ -3,6 +3,7 @@
 //! Owns: numbering requests and matching the broker's answers to them. Must not know: why
 //! somebody asks. Invariant: every request ends, also when the broker does.
 
+use core::net::IpAddr;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +38,9 @@ pub(crate) type Listed = Result<Vec<ActorEntry>, Box<RemoteError>>;
 /// actor it may call is there.
 pub(crate) type Invited = Result<Option<Attachment>, Box<RemoteError>>;
 
+/// What the broker gives for the name of a host: its addresses, if it has any.
+pub(crate) type LookedUp = Result<Vec<IpAddr>, Box<RemoteError>>;
+
 /// A question the broker has not answered yet.
 #[derive(Debug)]
 enum Pending {
@@ -45,6 +49,7 @@ enum Pending {
     Find(oneshot::Sender<Found>),
     List(List, oneshot::Sender<Listed>),
     Invite(oneshot::Sender<Invited>),
+    LookUp(oneshot::Sender<LookedUp>),
 }
 
 /// A list that is not complete yet.
@@ -157,6 +162,16 @@ impl Port {
         self.ask(Pending::Invite, |request| ToBroker::Invite { request, actor, name }).await
     }
 
+    /// Looks up the addresses of a host.
+    ///
+    /// # Errors
+    /// `PermissionDenied` if the actor may not connect there; `LimitExceeded` if too many such
+    /// questions are open.
+    pub(crate) async fn look_up(&self, name: &str) -> LookedUp {
+        let name = name.to_owned();
+        self.ask(Pending::LookUp, |request| ToBroker::LookUp { request, name }).await
+    }
+
     /// Ends all requests, those to come as well: nobody will answer, for the reason given.
     pub(crate) fn shut(&self, reason: RemoteError) {
         *self.lock() = Line::Shut(reason);
@@ -201,6 +216,13 @@ impl Port {
     /// Hands the answer to an invitation to whoever asked.
     pub(crate) fn invited(&self, request: RequestId, result: Invited) {
         if let Some(Pending::Invite(sender)) = self.take(request) {
+            let _ = sender.send(result);
+        }
+    }
+
+    /// Hands the addresses of a host to whoever asked.
+    pub(crate) fn looked_up(&self, request: RequestId, result: LookedUp) {
+        if let Some(Pending::LookUp(sender)) = self.take(request) {
             let _ = sender.send(result);
         }
     }

@@ -13,7 +13,7 @@ pub const VARIABLE: &str = "GREENROOM_SABOTAGE";
 macro_rules! protections {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal;)*) => {
         /// What can be switched off, one at a time.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Protection {
             $($(#[doc = $doc])+ $variant,)*
         }
@@ -33,74 +33,104 @@ macro_rules! protections {
 }
 
 protections! {
-    /// Compiled code is used only if this host has sealed it.
-    CacheSeal = "cache-seal";
+    /// Below an actor there are no more than so many.
+    Actors = "actors";
+    /// What an entry of a manifest does not name of a module cannot be called.
+    Allowlist = "allowlist";
+    /// What an actor has asked is not read on while it takes no answers.
+    Backlog = "backlog";
     /// The broker takes no more lines of an actor than that in a second.
     BrokerLogRate = "broker-log-rate";
+    /// Compiled code is used only if this host has sealed it.
+    CacheSeal = "cache-seal";
     /// An actor has room for no more than so many children.
     Children = "children";
     /// The wall clock is read only by who may.
     Clock = "clock";
-    /// A child may write only where its parent may.
-    Folders = "folders";
-    /// Connections are made only to hosts that were granted.
-    Network = "network";
-    /// Random numbers are for who may have them.
-    Random = "random";
-    /// A child's rights are a subset of its parent's.
-    Rights = "rights";
-    /// Actors are started only by who may.
-    Spawn = "spawn";
+    /// A compiler that takes too long is ended.
+    CompileTime = "compile-time";
+    /// A compiler is walled in.
+    CompileWalls = "compile-walls";
+    /// An actor that says what no honest one does is killed by the broker.
+    Conduct = "conduct";
+    /// An actor exits when its control channel ends.
+    ControlEnd = "control-end";
     /// The host copies no more from a guest at once than that.
     Copy = "copy";
     /// A call uses no more processor time than that.
     Cpu = "cpu";
+    /// A tree is no deeper than so many levels.
+    Depth = "depth";
+    /// What an actor has started ends with it.
+    Descendants = "descendants";
+    /// A task that does not end when cancelled loses its instance.
+    Discard = "discard";
     /// The tables of an actor hold no more than that.
     Elements = "elements";
     /// Writes of nothing are dropped.
     EmptyWrites = "empty-writes";
     /// A thread ends the turns of guests.
     Epochs = "epochs";
+    /// An actor has no more than so many questions open.
+    Finds = "finds";
+    /// A child may write only where its parent may.
+    Folders = "folders";
+    /// An actor without a control channel is killed.
+    HungUp = "hung-up";
     /// An actor has room for no more than so many instances.
     Instances = "instances";
+    /// An actor that does not end when asked is killed.
+    Kill = "kill";
+    /// A child that breaks the protocol on its portal is ended by whoever started it.
+    Liars = "liars";
     /// No more waits to be sent over a link than that.
     LinkQueue = "link-queue";
-    /// The limits of a child are at most its parent's.
-    LowerLimits = "lower-limits";
     /// A line of the log is no longer than that.
     LogLine = "log-line";
     /// An actor logs no more lines than that in a second.
     LogRate = "log-rate";
+    /// The limits of a child are at most its parent's.
+    LowerLimits = "lower-limits";
     /// The instances of an actor have no more memory than that.
     Memory = "memory";
+    /// Connections are made only to hosts that were granted.
+    Network = "network";
+    /// An actor writes no more lines than that in a second.
+    OutputRate = "output-rate";
+    /// An actor is ended by those who own it, and by nobody else.
+    Owners = "owners";
+    /// The kernel kills an actor whose broker is gone.
+    ParentDeath = "parent-death";
     /// An actor sends no larger payload than that.
     Payload = "payload";
     /// No more waits to be sent to the broker than that.
     Queue = "queue";
-    /// An actor writes no more lines than that in a second.
-    OutputRate = "output-rate";
+    /// Random numbers are for who may have them.
+    Random = "random";
+    /// A registry that others may enter is not used.
+    RegistryMode = "registry-mode";
+    /// A registry of somebody else's is not used.
+    RegistryOwner = "registry-owner";
     /// An instance holds no more resources than that.
     Resources = "resources";
+    /// A child's rights are a subset of its parent's.
+    Rights = "rights";
+    /// Actors are started only by who may.
+    Spawn = "spawn";
     /// An actor starts children no faster than that.
     SpawnRate = "spawn-rate";
-    /// What an actor has asked is not read on while it takes no answers.
-    Backlog = "backlog";
-    /// An actor that says what no honest one does is killed by the broker.
-    Conduct = "conduct";
-    /// An actor without a control channel is killed.
-    HungUp = "hung-up";
-    /// A child that breaks the protocol on its portal is ended by whoever started it.
-    Liars = "liars";
-    /// A compiler that takes too long is ended.
-    CompileTime = "compile-time";
-    /// A compiler is walled in.
-    CompileWalls = "compile-walls";
+    /// An actor that does not come up in time is given up.
+    StartUp = "start-up";
+    /// A station lets in no other users.
+    StationPeers = "station-peers";
     /// An actor has no more streams open than that.
     Streams = "streams";
-    /// What actors say cannot command a terminal.
-    TerminalEscapes = "terminal-escapes";
     /// An actor has room for no more than so many tasks.
     Tasks = "tasks";
+    /// What actors say cannot command a terminal.
+    TerminalEscapes = "terminal-escapes";
+    /// A call takes no longer than that.
+    Wall = "wall";
     /// An actor reaches no file, port or process but those it was granted.
     WallLandlock = "wall-landlock";
     /// Nothing that an actor executes gains privileges.
@@ -109,8 +139,6 @@ protections! {
     WallRlimits = "wall-rlimits";
     /// An actor makes no system call but those it needs.
     WallSeccomp = "wall-seccomp";
-    /// A call takes no longer than that.
-    Wall = "wall";
     /// The process of a guest whose turn does not end is given up.
     Watchdog = "watchdog";
 }

@@ -4,6 +4,8 @@
 //! know: sockets, processes. Invariant: one packet is one message, one CBOR item; whatever an
 //! actor says is a request, whatever the broker says is so.
 
+use core::net::IpAddr;
+
 use greenroom_abi::kind::{DecodeError, EncodeError, Exit};
 use greenroom_abi::{ActorId, RemoteError, payload};
 use serde::de::DeserializeOwned;
@@ -82,6 +84,14 @@ pub enum ToBroker {
         /// What the program is to be called in the tree.
         name: String,
     },
+    /// Tell the addresses of a host to which the actor may connect. Answered by
+    /// [`ToActor::LookedUp`].
+    LookUp {
+        /// Echoed in the answer.
+        request: RequestId,
+        /// The host's name.
+        name: String,
+    },
     /// The answer to [`ToActor::Measure`].
     Measured {
         /// How many tasks run in the actor.
@@ -104,7 +114,8 @@ pub enum ToBroker {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToActor {
     /// The first message: who the actor is and what it runs. Attached: the pipe to its parent,
-    /// then one file per component, then one folder per directory grant, each in order.
+    /// then one file per component, then one folder per directory grant, each in order, then
+    /// standard input, if the actor has it.
     Init(Box<Init>),
     /// The answer to [`ToBroker::Spawn`]. Attached if it succeeded: the pipe to the child.
     Spawned {
@@ -152,6 +163,13 @@ pub enum ToActor {
         request: RequestId,
         /// Who the program is in the tree; none if the actor is gone or is being ended.
         result: Result<Option<ActorId>, Box<RemoteError>>,
+    },
+    /// The answer to [`ToBroker::LookUp`].
+    LookedUp {
+        /// Which request this answers.
+        request: RequestId,
+        /// Its addresses; none if nobody knows the name.
+        result: Result<Vec<IpAddr>, Box<RemoteError>>,
     },
     /// Somebody has been given a way to this actor, and may call it. Attached: the pipe.
     Introduced {
@@ -268,6 +286,8 @@ pub struct Init {
     pub env: Vec<(String, String)>,
     /// Arguments.
     pub args: Vec<String>,
+    /// Whether the last attachment is a pipe from which standard input is read.
+    pub stdin: bool,
     /// What it may do.
     pub rights: Rights,
     /// The bounds it lives in.

@@ -42,6 +42,7 @@ impl Stage {
             limits: Limits::default(),
             grants: Vec::new(),
             without: Without::default(),
+            stdin: None,
             registry: None,
             log: None,
             program: program(),

@@ -12,6 +12,7 @@ mod streams;
 mod types;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use greenroom_abi::RemoteError;
 use greenroom_runtime::{Outcome, Task};
@@ -25,11 +26,14 @@ pub(crate) use types::{Payload, RemoteErrorRecord};
 use crate::bounds::Bounds;
 use crate::ticker::Weight;
 use crate::trap::PanicNote;
+use crate::wasi::Gate;
 
 /// What a store knows.
 pub(crate) struct Host {
     pub(crate) table: ResourceTable,
     pub(crate) wasi: WasiCtx,
+    /// What it was not granted is refused here, and told.
+    pub(crate) gate: Arc<Gate>,
     pub(crate) bounds: Bounds,
     /// The calls under way in this instance, by number.
     pub(crate) calls: HashMap<u64, Running>,

@@ -29,7 +29,7 @@ pub(crate) async fn stream(with: &str, count: u32) -> Result<u32, Fault> {
     let portal = scene::peer(with).await?;
     let mut open = Vec::new();
     for _ in 0..count {
-        let (mut context, ()) = portal.open_context(talk::sink {}).await?;
+        let (context, ()) = portal.open_context(talk::sink {}).await?;
         let stream = context.open_stream()?;
         open.push((context, stream));
     }

@@ -14,7 +14,9 @@ use serde::Serialize;
 use crate::args::Format;
 use crate::error::CliError;
 use crate::prepare::compiler;
+use crate::ps::missing_walls;
 use crate::values::write_line;
+use crate::{actors, live};
 
 /// Say what this machine can and cannot do, and how to fix it
 #[derive(Debug, clap::Args)]
@@ -83,6 +85,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("cgroups", cgroups),
     ("landlock", landlock),
     ("seccomp", seccomp),
+    ("walls", walls),
     ("user namespaces", user_namespaces),
 ];
 
@@ -264,6 +267,27 @@ fn seccomp() -> Finding {
     match Support::of_this_machine().missing().contains(&Wall::Seccomp) {
         false => Finding::ok("actors make no system calls but their own"),
         true => wall(Wall::Seccomp, "none", "use a kernel with CONFIG_SECCOMP_FILTER"),
+    }
+}
+
+/// Whether the actors that run now have all walls around them.
+fn walls() -> Finding {
+    let found = live::machine().and_then(|machine| live::runtime()?.block_on(actors::trees(&machine, None)));
+    let trees = match found {
+        Ok(trees) => trees,
+        Err(error) => {
+            return Finding::new(Grade::Warn, error.message())
+                .hint("the walls of running actors are unknown");
+        }
+    };
+    let open: Vec<String> = trees
+        .iter()
+        .filter_map(|tree| Some(format!("`{}` has no {}", actors::plain(tree.name()), missing_walls(tree)?)))
+        .collect();
+    match open.is_empty() {
+        true => Finding::ok(format!("around all actors of {} running trees", trees.len())),
+        false => Finding::new(Grade::Warn, open.join("\n"))
+            .hint("started with --without: run nothing in them but what you trust"),
     }
 }
 

@@ -94,6 +94,23 @@ impl Right {
     }
 }
 
+/// What to do about an error that says which right was lacking.
+pub(crate) fn lacking(message: &str) -> Option<String> {
+    let (_, lacking) = message.split_once("permission denied: ")?;
+    let lacking = lacking.lines().next().unwrap_or_default();
+    // An actor that could not pass on what it has not says so in more words.
+    let (_, right) = lacking.split_once("no right `").unwrap_or(("", lacking));
+    let right = right.split('`').next().unwrap_or(right);
+    if Rights::names().any(|name| name == right) {
+        return Some(format!("`--allow {right}` would grant it, or `{right} = true` in [grants]"));
+    }
+    if let Some(hosts) = right.strip_prefix("network ") {
+        return Some(format!("`--net {hosts}` would grant it, or `network = [{hosts:?}]` in [grants]"));
+    }
+    let folder = lacking.split_once("directory `")?.1.split('`').next()?;
+    Some(format!("`--dir HOST::{folder}` would grant it, or `dirs = [\"HOST::{folder}\"]` in [grants]"))
+}
+
 /// How isolation is written.
 pub(crate) const ISOLATIONS: &[(&str, Isolation)] = &[("actor", Isolation::Actor), ("task", Isolation::Task)];
 
@@ -171,6 +188,30 @@ mod tests {
         assert_eq!(dir.host, Path::new("/etc"));
         let dir = DirArg::parse(".", Path::new("/home/ada/app")).expect("a folder");
         assert_eq!(dir.guest, "/app");
+    }
+
+    #[test]
+    fn what_was_lacking_is_told_with_what_would_grant_it() {
+        for (message, flag) in [
+            ("permission denied: clock", Some("`--allow clock`")),
+            ("permission denied: actor `a` has no right `spawn` to use or pass on", Some("`--allow spawn`")),
+            ("actor `a` cannot start: permission denied: random", Some("`--allow random`")),
+            (
+                "permission denied: actor `a` has no right `network a.b:80` to use or pass on",
+                Some("`--net a.b:80`"),
+            ),
+            ("permission denied: network a.b", Some("`--net a.b`")),
+            (
+                "permission denied: actor `a` cannot grant what it does not have: directory `/etc`",
+                Some("`--dir HOST::/etc`"),
+            ),
+            ("permission denied: something else", None),
+            ("`a` has failed", None),
+        ] {
+            let hint = lacking(message);
+            assert_eq!(hint.is_some(), flag.is_some(), "{message}: {hint:?}");
+            assert!(hint.is_none_or(|hint| hint.starts_with(flag.unwrap_or_default())), "{message}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod error;
 mod find;
 mod functions;
 mod grants;
+mod input;
 mod inspect;
 mod limits;
 mod live;

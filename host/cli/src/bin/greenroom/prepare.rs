@@ -4,6 +4,7 @@
 //! wrong with each. Must not know: what is done with it. Invariant: all that is wrong with the files
 //! that a manifest names is told at once, at the places that name them.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -77,17 +78,28 @@ impl App {
         }
     }
 
-    /// The host that it is to run in.
+    /// The host that it is to run in. Whoever starts it without all walls is warned.
     ///
     /// # Errors
     /// When this program's own file cannot be named.
     pub(crate) fn setup(&self, ready: Ready) -> Result<Setup, CliError> {
+        if !self.without.is_empty() {
+            let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Yellow.into()));
+            let walls = self.without.names().join(", ");
+            // Where this cannot be written, `ps` and `doctor` still tell.
+            let _ = writeln!(
+                anstream::stderr(),
+                "{style}warning{style:#}: no wall around the actors of `{}`: {walls}; run only what you trust",
+                self.name
+            );
+        }
         Ok(Setup {
             tree: self.name.clone(),
             catalogue: ready.catalogue,
             limits: self.limits.clone(),
             grants: ready.grants,
             without: self.without.clone(),
+            stdin: None,
             registry: registry(),
             log: (self.log > Level::Info).then(|| log::filter(self.log)),
             program: program()?,

@@ -238,6 +238,7 @@ impl Broker {
             ToBroker::List { request, name } => self.list(from, request, name.as_deref()),
             ToBroker::Taken => self.0.journal.note("taken"),
             ToBroker::Invite { .. } => panic!("no program is outside this one"),
+            ToBroker::LookUp { .. } => panic!("nobody here has a network"),
             ToBroker::LoadFailed { .. }
             | ToBroker::Measured { .. }
             | ToBroker::Log(_)
