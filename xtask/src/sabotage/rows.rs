@@ -94,7 +94,7 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
         Protection::StationPeers => vec![suite("attacks::users::f3_another_user_gets_nothing").as_root()],
         Protection::Streams => vec![suite("limits::f2_open_streams_are_bounded")],
         Protection::TerminalEscapes => vec![suite("limits::f2_what_is_written_cannot_command_a_terminal")],
-        Protection::Backlog => vec![suite("attacks::lies::who_lies_to_the_broker_is_killed")],
+        Protection::Backlog => vec![suite("attacks::lies::what_is_no_lie_hurts_nobody")],
         Protection::Conduct => vec![suite("attacks::lies::who_lies_to_the_broker_is_killed")],
         Protection::HungUp => vec![suite("attacks::lies::who_lies_to_the_broker_is_killed")],
         Protection::Liars => vec![suite("attacks::lies::who_lies_to_its_parent_is_ended")],
