@@ -80,7 +80,9 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
     let floods = || suite("attacks::bombs::floods_do_not_grow_the_broker");
     let bombs = || suite("attacks::bombs::every_bomb_is_stopped_and_others_are_answered");
     match protection {
-        Protection::Actors => vec![quota()],
+        Protection::Actors | Protection::Children => {
+            vec![quota(), suite("spawns::b9_a_limit_that_is_reached_is_named")]
+        }
         Protection::Allowlist => vec![suite("calls::c4_an_entry_may_name_single_functions")],
         Protection::Backlog | Protection::Conduct | Protection::HungUp => vec![liars()],
         Protection::BrokerLogRate | Protection::OutputRate => vec![floods()],
@@ -88,7 +90,6 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
             engine("cache::tests::no_flipped_bit_is_believed"),
             engine("cache::tests::an_entry_of_another_key_or_name_is_made_again"),
         ],
-        Protection::Children => vec![quota(), suite("spawns::b9_a_limit_that_is_reached_is_named")],
         Protection::Clock | Protection::Random => vec![each()],
         Protection::CompileTime => {
             vec![broker("compiler::tests::a_compiler_that_never_answers_is_ended_in_time").hanging()]
