@@ -343,3 +343,19 @@ impl Drop for Question<'_> {
 pub fn broker_gone() -> RemoteError {
     RemoteError::new("BrokerGone", "the broker is gone; this actor is about to exit")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_much_waits_for_the_broker() {
+        let (port, mut packets) = Port::new(&Limits { queue: 150, ..Limits::default() });
+        let message = ToBroker::Progress { done: 1, total: 2, message: "x".repeat(60) };
+        assert_eq!(port.post(&message), Ok(()));
+        let full = port.post(&message).expect_err("there is no room");
+        assert_eq!(full.kind(), Some(LimitExceeded { limit: "queue".to_owned(), value: 150 }));
+        assert!(packets.try_next().is_some(), "the first is still to be sent");
+        assert_eq!(port.post(&message), Ok(()));
+    }
+}
