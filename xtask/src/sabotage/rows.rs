@@ -76,7 +76,6 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
     let narrowed = || suite("grants::b10_each_right_is_passed_on_by_those_who_have_it_and_no_other");
     let each = || suite("grants::f1_each_right_gives_what_it_says_and_no_other");
     let logged = || suite("limits::f2_lines_of_the_log_are_bounded_in_number_and_length");
-    let queued = || suite("limits::f2_what_waits_to_be_sent_is_bounded");
     let floods = || suite("attacks::bombs::floods_do_not_grow_the_broker");
     let bombs = || suite("attacks::bombs::every_bomb_is_stopped_and_others_are_answered");
     match protection {
@@ -123,7 +122,8 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
             suite("ladder::b8_a_stopped_actor_is_gone_in_time").hanging(),
         ],
         Protection::Liars => vec![suite("attacks::lies::who_lies_to_its_parent_is_ended")],
-        Protection::LinkQueue | Protection::Queue => vec![queued().hanging()],
+        Protection::LinkQueue => vec![suite("limits::f2_what_waits_to_be_sent_is_bounded").hanging()],
+        Protection::Queue => vec![runtime("port::tests::only_so_much_waits_for_the_broker")],
         Protection::LogLine | Protection::LogRate => vec![logged()],
         Protection::LowerLimits => vec![suite("limits::f2_a_childs_limits_are_at_most_its_parents")],
         Protection::Memory => {
