@@ -181,7 +181,7 @@ fn a_good_manifest_is_found_from_below_and_the_command_line_counts_for_more() {
     assert!(err.starts_with("error: LimitExceeded: "), "{err}");
     let (code, _, err) = said(&["run", "--limit", "childern=0"]);
     assert_eq!(code, Some(2));
-    assert!(err.contains("there is no bound `childern`\n  hint: did you mean `children`?"), "{err}");
+    assert!(err.contains("there is no limit `childern`\n  hint: did you mean `children`?"), "{err}");
     let (code, _, err) = said(&["run", "--isolation", "sqares=task"]);
     assert_eq!(code, Some(2));
     assert!(err.contains("there is no module `sqares`\n  hint: did you mean `squares`?"), "{err}");
