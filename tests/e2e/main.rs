@@ -32,3 +32,4 @@ mod supervision;
 mod talk;
 mod tour;
 mod volume;
+mod walls;

@@ -85,7 +85,10 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
         Protection::WallLandlock => {
             vec![suite("attacks::calls::f3_landlock_alone_denies_what_it_is_said_to")]
         }
-        Protection::WallNoNewPrivs | Protection::WallRlimits => {
+        Protection::WallNoNewPrivs => {
+            vec![suite("walls::f3_no_privileges_are_gained_with_that_wall_alone")]
+        }
+        Protection::WallRlimits => {
             vec![suite("attacks::real::f3_every_thread_of_every_actor_is_behind_the_walls")]
         }
         Protection::WallSeccomp => vec![
@@ -100,11 +103,14 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
         | Protection::Resources
         | Protection::SpawnRate
         | Protection::Wall
-        | Protection::CompileWalls
         | Protection::LowerLimits => Vec::new(),
         Protection::CacheSeal => vec![
             engine("cache::tests::no_flipped_bit_is_believed"),
             engine("cache::tests::an_entry_of_another_key_or_name_is_made_again"),
+        ],
+        Protection::CompileWalls => vec![
+            suite("walls::f3_components_are_compiled_behind_walls"),
+            suite("walls::f3_a_compiler_has_so_much_memory_and_time"),
         ],
         Protection::CompileTime => {
             vec![broker("compiler::tests::a_compiler_that_never_answers_is_ended_in_time").hanging()]
