@@ -15,6 +15,7 @@ mod grants;
 mod kills;
 mod ladder;
 mod library;
+mod limits;
 mod metronome;
 mod nurseries;
 mod outside;

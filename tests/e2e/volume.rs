@@ -7,8 +7,8 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use greenroom::{CallOptions, Context, Outcome, StreamOptions, payload};
-use greenroom_tests::{Memory, World, say, undisturbed, until};
+use greenroom::{CallOptions, Context, Limits, Outcome, StreamOptions, payload};
+use greenroom_tests::{Memory, Options, Place, World, say, undisturbed, until};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use serde_json::json;
@@ -146,7 +146,7 @@ async fn pour(world: &World, policy: &str) -> Poured {
 #[test]
 fn d6_a_million_messages_wait_for_a_receiver_that_sleeps() {
     undisturbed(async |place| {
-        let world = World::new(place).await;
+        let world = world(place).await;
         let poured = pour(&world, "Wait").await;
         assert_eq!((poured.sent, poured.refused_at), (MESSAGES, None));
         let Tally { received, lost, astray } = poured.sink;
@@ -159,7 +159,7 @@ fn d6_a_million_messages_wait_for_a_receiver_that_sleeps() {
 #[test]
 fn d6_a_sender_is_told_of_a_receiver_that_is_full() {
     undisturbed(async |place| {
-        let world = World::new(place).await;
+        let world = world(place).await;
         let poured = pour(&world, "Error").await;
         assert_eq!((poured.sent, poured.refused_at), (CAPACITY, Some(CAPACITY)));
         let Tally { received, lost, astray } = poured.sink;
@@ -172,7 +172,7 @@ fn d6_a_sender_is_told_of_a_receiver_that_is_full() {
 #[test]
 fn d6_a_receiver_is_told_how_many_were_dropped() {
     undisturbed(async |place| {
-        let world = World::new(place).await;
+        let world = world(place).await;
         let poured = pour(&world, "DropOldest").await;
         assert_eq!((poured.sent, poured.refused_at), (MESSAGES, None));
         let Tally { received, lost, astray } = poured.sink;
@@ -190,6 +190,13 @@ struct Swallow {
 
 fn nothing() -> Bytes {
     payload::encode(&json!({})).expect("it can be encoded").into()
+}
+
+/// A world with room for what is large.
+async fn world(place: &Place) -> World {
+    let (memory, payload) = (8 << 30, 1 << 30);
+    let limits = Limits { memory, payload, copy: payload, queue: memory, ..Limits::default() };
+    World::with(place, Options { limits, ..Options::default() }).await
 }
 
 /// What was measured beside a large payload: how many calls, the 99th percentile of them, and the
@@ -287,7 +294,7 @@ async fn beside(world: &World, large: impl Future<Output = Outcome>) -> Beside {
 #[test]
 fn c13_a_large_payload_holds_up_neither_calls_nor_a_cancel() {
     undisturbed(async |place| {
-        let world = World::new(place).await;
+        let world = world(place).await;
         let swallow = Swallow { bytes: ByteBuf::from(vec![7; LARGE]) };
         holds_up_nobody(&world, &swallow, async |kwargs| {
             world.root().call("faults/flood:swallow", kwargs).await
@@ -300,7 +307,7 @@ fn c13_a_large_payload_holds_up_neither_calls_nor_a_cancel() {
 #[test]
 fn d7_a_large_message_holds_up_neither_calls_nor_a_cancel() {
     undisturbed(async |place| {
-        let world = World::new(place).await;
+        let world = world(place).await;
         let message = ByteBuf::from(vec![7; LARGE]);
         holds_up_nobody(&world, &message, async |message| {
             let opened = world.root().open_context("faults/flood:gulp", nothing(), CallOptions::default());

@@ -31,6 +31,7 @@ const GUESTS: &[&str] = &[
     "broadcast",
     "cancel",
     "escape",
+    "everything",
     "failing",
     "fanin",
     "faults",

@@ -205,16 +205,19 @@ fn whole(programs: &Programs, chosen: &[Protection]) -> anyhow::Result<()> {
     let tests: BTreeSet<Test> = chosen.iter().flat_map(|one| tests(*one)).collect();
     let mut alike: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for test in &tests {
-        alike.entry((test.program, test.besides)).or_default().push(*test);
+        // What would hang must be quick as it is, or that it hangs would say nothing.
+        let alone = test.hangs.then_some(test.name);
+        alike.entry((test.program, test.besides, alone)).or_default().push(*test);
     }
     let mut wrong = Vec::new();
-    for ((program, off), tests) in alike {
-        let trial = Trial { program: programs.path(program), off, patience: ALL };
+    for ((program, off, alone), tests) in alike {
+        let patience = if alone.is_some() { rows::HANGING } else { ALL };
+        let trial = Trial { program: programs.path(program), off, patience };
         for (test, outcome) in trial.run(&tests)? {
             match outcome {
                 Outcome::Passed => {}
                 Outcome::Failed { reason } => wrong.push(format!("{}: {reason}", test.name)),
-                Outcome::Hung => wrong.push(format!("{}: not done in {ALL:?}", test.name)),
+                Outcome::Hung => wrong.push(format!("{}: not done in {patience:?}", test.name)),
                 Outcome::Missing => wrong.push(format!("{}: there is no such test", test.name)),
             }
         }

@@ -173,7 +173,7 @@ impl Loop {
         let tree = Tree::default();
         let lookups = Turns::default();
         let mut broker = Self { settings, tree, operator: key, beyond, book, lookups, events, visits, watch };
-        let packets = broker.watch.channel(key, broker.reporter(&id, &[]), channel);
+        let packets = broker.watch.channel(key, broker.reporter(&id, &[]), &broker.settings.limits, channel);
         let record = Record {
             rights: broker.settings.rights.clone(),
             limits: broker.settings.limits.clone(),
@@ -407,10 +407,10 @@ impl Loop {
         tracing::debug!(actor = %id, pid, "process started");
         let tail = Tail::default();
         let reporter = self.reporter(&id, &path);
-        let out = output::read(stdout, Stream::Stdout, None, reporter.clone())?;
-        let err = output::read(stderr, Stream::Stderr, Some(tail.clone()), reporter.clone())?;
+        let out = output::read(stdout, Stream::Stdout, None, reporter.clone(), &limits)?;
+        let err = output::read(stderr, Stream::Stderr, Some(tail.clone()), reporter.clone(), &limits)?;
         self.watch.process(key, pidfd.try_clone()?, reap, out, err)?;
-        let packets = self.watch.channel(key, reporter, channel_from_fd(ours)?);
+        let packets = self.watch.channel(key, reporter, &limits, channel_from_fd(ours)?);
         let record = Record {
             path,
             // A tree's root is found by all.

@@ -9,16 +9,18 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use greenroom_abi::kind::Exit;
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_sabotage::Protection;
 use greenroom_transport::{Attachment, Channel, Packet};
-use greenroom_wire::control::{self, ActorEntry, RequestId, ToBroker};
+use greenroom_wire::control::{self, ActorEntry, Limits, LogLine, RequestId, ToBroker};
+use greenroom_wire::{Gate, Passage};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::harmless::harmless;
 use crate::lookup::Turns;
 use crate::registry::beyond::Beyond;
 use crate::registry::{Entry, Publication, RegistryError};
@@ -28,6 +30,9 @@ use crate::tree::Key;
 
 /// How long the last lines of a dead actor's output may take to arrive.
 const LAST_WORDS: Duration = Duration::from_millis(50);
+
+/// How many lines that count others an actor may log beside its own, in a second.
+const COUNTS: usize = 4;
 
 /// How long after its control channel an actor may end.
 const HANG_UP: Duration = Duration::from_secs(1);
@@ -81,6 +86,7 @@ impl Watch {
         &self,
         actor: Key,
         reporter: Reporter,
+        limits: &Limits,
         channel: Channel,
     ) -> mpsc::UnboundedSender<Packet> {
         let channel = Arc::new(channel);
@@ -95,9 +101,9 @@ impl Watch {
             }
             queue.close();
         });
-        let events = self.0.clone();
+        let (events, limits) = (self.0.clone(), limits.clone());
         tokio::spawn(async move {
-            if let Err(how) = listen(actor, &reporter, &channel, &outgoing, &events).await {
+            if let Err(how) = listen(actor, &reporter, &limits, &channel, &outgoing, &events).await {
                 let _ = events.send(Event::Misbehaved { actor, how });
             }
         });
@@ -188,6 +194,12 @@ impl Watch {
     }
 }
 
+/// A line as it may be shown.
+fn shown(LogLine { level, target, message, task }: LogLine, limits: &Limits) -> LogLine {
+    let shown = |text| harmless(&limits.shortened(text)).into_owned();
+    LogLine { level, target: shown(target), message: shown(message), task: task.map(shown) }
+}
+
 /// What waits to be sent to an actor.
 struct Outgoing {
     packets: Mutex<mpsc::UnboundedReceiver<Packet>>,
@@ -229,11 +241,14 @@ impl Outgoing {
 async fn listen(
     actor: Key,
     reporter: &Reporter,
+    limits: &Limits,
     channel: &Channel,
     outgoing: &Outgoing,
     events: &mpsc::UnboundedSender<Event>,
 ) -> Result<(), String> {
     let turns = Arc::new(Semaphore::new(MAX_UNHEARD));
+    // An actor counts its lines itself; this is for one that does not. Seconds begin when they like.
+    let mut gate = Gate::new(2 * limits.log_rate + COUNTS);
     loop {
         outgoing.settle().await;
         let packet = match channel.receive().await {
@@ -255,9 +270,25 @@ async fn listen(
             return Err("it sends descriptors, which nobody takes from an actor".to_owned());
         }
         let name = || reporter.actor.name.clone();
+        let mut admit = || match gate.pass(Instant::now()) {
+            Passage::Through { dropped } => Some(dropped),
+            Passage::Dropped { .. } if Protection::BrokerLogRate.is_off() => Some(0),
+            Passage::Dropped { .. } => None,
+        };
         let report = match control::decode(&packet.bytes) {
-            Ok(ToBroker::Log(line)) => Report::Log { actor: name(), line },
+            Ok(ToBroker::Log(line)) => {
+                let Some(dropped) = admit() else { continue };
+                if dropped > 0 {
+                    let line = limits.dropped(dropped);
+                    let _ = reporter.send(Report::Log { actor: name(), line }).await;
+                }
+                Report::Log { actor: name(), line: shown(line, limits) }
+            }
             Ok(ToBroker::Progress { done, total, message }) => {
+                if admit().is_none() {
+                    continue;
+                }
+                let message = harmless(&limits.shortened(message)).into_owned();
                 Report::Progress { actor: name(), done, total, message }
             }
             Ok(message) => {

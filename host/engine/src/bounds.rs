@@ -124,6 +124,9 @@ pub(crate) struct Bounds {
     elements: u64,
     /// What the growth that is under way takes, to be given back if it fails.
     growing: u64,
+    /// How much was refused last. That less is granted then, to who has to say that it has too
+    /// little, makes it no less the reason.
+    refused: u64,
     /// The processor time of each call, and of what runs for none.
     spent: HashMap<Option<u64>, Duration>,
     /// Up to when it is charged.
@@ -132,15 +135,27 @@ pub(crate) struct Bounds {
 
 impl Bounds {
     pub(crate) fn new(budget: Arc<Budget>, refusal: Refusal) -> Self {
-        let (memory, elements, growing) = Default::default();
-        Self { budget, refusal, memory, elements, growing, spent: HashMap::new(), charged: Instant::now() }
+        let (memory, elements, growing, refused) = Default::default();
+        Self {
+            budget,
+            refusal,
+            memory,
+            elements,
+            growing,
+            refused,
+            spent: HashMap::new(),
+            charged: Instant::now(),
+        }
     }
 
     /// Takes memory; nothing, and notes it, where there is none.
     fn grow(&mut self, limit: Limit, amount: u64) -> bool {
         let taken = self.budget.take(limit, amount);
         let granted = taken.is_ok();
-        self.refusal.set(taken.err());
+        if !granted || amount >= self.refused {
+            self.refused = if granted { 0 } else { amount };
+            self.refusal.set(taken.err());
+        }
         granted
     }
 
@@ -300,6 +315,11 @@ mod tests {
         assert!(one.memory_growing(600, 1000, None).expect("no trap"));
         drop(one);
         assert!(!two.memory_growing(0, 1001, None).expect("no trap"));
+        assert!(two.memory_growing(0, 600, None).expect("no trap"));
+        assert!(two.refusal.take().is_some(), "who got less than it wanted may fail for that");
+        two.memory_grow_failed(failed()).expect("no trap");
+        assert!(!two.memory_growing(0, 1001, None).expect("no trap"));
+        two.refused = 600;
         assert!(two.memory_growing(0, 600, None).expect("no trap"));
         assert_eq!(two.refusal.take(), None, "what was refused before is no reason any more");
         two.memory_grow_failed(failed()).expect("no trap");

@@ -97,7 +97,7 @@ impl ComponentInfo {
             exports,
             imports: kind
                 .imports(&engine.wasmtime)
-                .filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_) | ComponentItem::Resource(_)))
+                .filter(|(_, item)| asks(engine, &item.ty))
                 .map(|(name, _)| name.to_owned())
                 .collect(),
             unlinkable,
@@ -131,6 +131,18 @@ impl ComponentInfo {
     /// What it says of one function.
     pub fn signature(&self, module: &str, function: &str) -> Option<&Signature> {
         self.signatures.iter().find(|s| same_name(&s.module, module) && same_name(&s.function, function))
+    }
+}
+
+/// Whether there is anything to this import that a host must offer: to name types is to ask for
+/// nothing.
+fn asks(engine: &Engine, import: &ComponentItem) -> bool {
+    match import {
+        ComponentItem::Type(_) | ComponentItem::Resource(_) => false,
+        ComponentItem::ComponentInstance(instance) => {
+            instance.exports(&engine.wasmtime).any(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
+        }
+        _ => true,
     }
 }
 

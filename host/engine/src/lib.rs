@@ -13,6 +13,7 @@ mod host;
 mod inspect;
 mod modules;
 mod naming;
+mod output;
 mod plain;
 mod resident;
 mod seal;

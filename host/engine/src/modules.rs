@@ -150,6 +150,7 @@ impl Modules {
         let gate = Arc::new(Gate::new(grants.rights.clone()));
         let (grants, budget) = (Arc::new(grants), Budget::new(limits.clone()));
         let ticker = engine.ticker().map_err(ModuleError::Ticker)?;
+        ticker.give_up_after(limits.cpu.saturating_add(limits.grace));
         let mut loaded = Self { modules: Vec::new(), functions: Vec::new(), names: Names::default() };
         for module in enabled {
             let refused = |error: wasmtime::Error| ModuleError::Load {

@@ -26,6 +26,7 @@ use crate::guest::Guest;
 use crate::introduce::{Introductions, Origin, handed_over};
 use crate::link::{ExitNotice, Link, Owner, Queue};
 use crate::port::{Packets, Port, broker_gone};
+use crate::room::{Bounds, Streams};
 use crate::task::Task;
 
 /// Who an actor is, as the broker has said.
@@ -71,6 +72,7 @@ struct Shared {
     links: Mutex<Vec<Link>>,
     introductions: Introductions,
     log_gate: Mutex<Gate>,
+    bounds: Bounds,
 }
 
 impl std::fmt::Debug for Actor {
@@ -90,6 +92,7 @@ impl Actor {
         let actor = Self(Arc::new(Shared {
             identity,
             log_gate: Mutex::new(Gate::new(limits.log_rate)),
+            bounds: Bounds::new(&limits, &Streams::new(&limits)),
             limits,
             guest,
             port,
@@ -117,6 +120,11 @@ impl Actor {
     /// The bounds it lives in.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// What each of its links may have.
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.0.bounds.clone()
     }
 
     /// What may be called in it.

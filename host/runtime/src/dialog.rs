@@ -224,6 +224,11 @@ impl Dialog {
         self.state().waiting.take()
     }
 
+    /// How long the arguments are that are still to be put on their way.
+    pub(crate) fn departing_bytes(&self) -> usize {
+        self.state().waiting.as_ref().map_or(0, Bytes::len)
+    }
+
     /// Ends a call that was never put on its way.
     pub(crate) fn give_up(&self, error: impl FnOnce() -> RemoteError) {
         let mut state = self.state();

@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use greenroom_abi::kind::{ActorDied, Exit, LimitExceeded};
 use greenroom_abi::{ActorId, RemoteError};
-use greenroom_sabotage::Protection;
 use greenroom_transport::Pipe;
 use greenroom_wire::{Config, ContextId, Credit, Outcome, Overrun, Role};
 use tokio::sync::{mpsc, watch};
@@ -20,6 +19,7 @@ use crate::actor::Actor;
 use crate::context::{Call, CallOptions, Context};
 use crate::dialog::Dialog;
 use crate::driver::Driver;
+use crate::room::{Bounds, Room};
 use crate::slot::{Slot, WeakSlot};
 
 /// How the peer's process ended, once the broker has said so.
@@ -59,8 +59,8 @@ struct Shared {
     superseded: AtomicBool,
     /// What the peer did that no honest one does, if that ended the link.
     violation: OnceLock<RemoteError>,
-    cancel_bound: Duration,
-    max_sent: usize,
+    bounds: Bounds,
+    room: Room,
 }
 
 /// Who is at the other end, and how word of their exit comes.
@@ -123,6 +123,8 @@ impl Drop for Starting {
 pub(crate) enum Command {
     Start {
         dialog: Starting,
+        /// How long its arguments are.
+        bytes: usize,
         deadline: Option<Instant>,
     },
     Cancel {
@@ -151,6 +153,8 @@ pub(crate) enum Command {
     Finish {
         context: ContextId,
         outcome: Outcome,
+        /// How long its value is.
+        bytes: usize,
     },
     Retire,
     Close,
@@ -173,19 +177,15 @@ impl Link {
     /// are then told as what they are to their callers: its death.
     pub(crate) fn follow(&self) -> Queue {
         self.0.superseded.store(true, Ordering::Relaxed);
-        let Shared { us, owner, cancel_bound, max_sent, .. } = &*self.0;
-        Self::waiting(us.clone(), self.far().clone(), *owner, *cancel_bound, *max_sent)
+        let Shared { us, owner, bounds, .. } = &*self.0;
+        Self::waiting(us.clone(), self.far().clone(), *owner, bounds.clone())
     }
 
     fn queue(actor: &Actor, first: Far, owner: Owner) -> Queue {
-        // A task that will not end loses its instance after the grace; then the peer answers.
-        let cancel_bound = actor.limits().grace + actor.limits().ask;
-        let payload = if Protection::Payload.is_off() { u64::MAX } else { actor.limits().payload };
-        let max_sent = usize::try_from(payload).unwrap_or(usize::MAX).min(Config::default().max_sent);
-        Self::waiting(actor.id().clone(), first, owner, cancel_bound, max_sent)
+        Self::waiting(actor.id().clone(), first, owner, actor.bounds())
     }
 
-    fn waiting(us: ActorId, first: Far, owner: Owner, cancel_bound: Duration, max_sent: usize) -> Queue {
+    fn waiting(us: ActorId, first: Far, owner: Owner, bounds: Bounds) -> Queue {
         let (sender, commands) = mpsc::unbounded_channel();
         let link = Self(Arc::new(Shared {
             us,
@@ -199,8 +199,8 @@ impl Link {
             end_expected: AtomicBool::new(false),
             superseded: AtomicBool::new(false),
             violation: OnceLock::new(),
-            cancel_bound,
-            max_sent,
+            room: Room::new(&bounds),
+            bounds,
         }));
         Queue { link, commands }
     }
@@ -245,12 +245,22 @@ impl Link {
 
     /// How long a cancelled task may take to end before nobody waits for it any more.
     pub(crate) fn cancel_bound(&self) -> Duration {
-        self.0.cancel_bound
+        self.0.bounds.cancel
     }
 
     /// The largest payload that this actor may send.
     pub(crate) fn max_sent(&self) -> usize {
-        self.0.max_sent
+        self.0.bounds.payload
+    }
+
+    /// What it may have at once.
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.0.bounds
+    }
+
+    /// How much waits to be sent.
+    pub(crate) fn room(&self) -> &Room {
+        &self.0.room
     }
 
     /// Starts a call; it is under way before the first poll.
@@ -277,8 +287,13 @@ impl Link {
         if !self.0.driven.load(Ordering::Relaxed) && !self.admits(&dialog, deadline) {
             return dialog;
         }
+        let bytes = dialog.departing_bytes();
+        if let Err(error) = self.0.room.enter(bytes) {
+            dialog.give_up(|| error);
+            return dialog;
+        }
         // Refused by a link that is gone, the command is dropped, and ends what it was to start.
-        let _ = self.command(Command::Start { dialog: Starting(Some(dialog.clone())), deadline });
+        let _ = self.command(Command::Start { dialog: Starting(Some(dialog.clone())), bytes, deadline });
         dialog
     }
 
@@ -314,7 +329,12 @@ impl Link {
     /// Answers an incoming call.
     pub(crate) fn finish(&self, context: ContextId, outcome: Outcome) {
         // On a dead link nobody waits for the answer.
-        let _ = self.command(Command::Finish { context, outcome });
+        let bytes = outcome.as_ref().map_or(0, Bytes::len);
+        let (bytes, outcome) = match self.0.room.enter(bytes) {
+            Ok(()) => (bytes, outcome),
+            Err(error) => (0, Err(Box::new(error.relayed_by(self.us())))),
+        };
+        let _ = self.command(Command::Finish { context, outcome, bytes });
     }
 
     /// Says goodbye once no context is open: nobody will start one any more.

@@ -39,6 +39,8 @@ protections! {
     Allowlist = "allowlist";
     /// What an actor has asked is not read on while it takes no answers.
     Backlog = "backlog";
+    /// The broker takes no more lines of an actor than that in a second.
+    BrokerLogRate = "broker-log-rate";
     /// Compiled code is used only if this host has sealed it.
     CacheSeal = "cache-seal";
     /// An actor has room for no more than so many children.
@@ -65,6 +67,10 @@ protections! {
     Discard = "discard";
     /// The tables of an actor hold no more than that.
     Elements = "elements";
+    /// Writes of nothing are dropped.
+    EmptyWrites = "empty-writes";
+    /// A thread ends the turns of guests.
+    Epochs = "epochs";
     /// An actor has no more than so many questions open.
     Finds = "finds";
     /// A child may write only where its parent may.
@@ -77,6 +83,8 @@ protections! {
     Kill = "kill";
     /// A child that breaks the protocol on its portal is ended by whoever started it.
     Liars = "liars";
+    /// No more waits to be sent over a link than that.
+    LinkQueue = "link-queue";
     /// A line of the log is no longer than that.
     LogLine = "log-line";
     /// An actor logs no more lines than that in a second.
@@ -87,6 +95,8 @@ protections! {
     Memory = "memory";
     /// Connections are made only to hosts that were granted.
     Network = "network";
+    /// An actor writes no more lines than that in a second.
+    OutputRate = "output-rate";
     /// An actor is ended by those who own it, and by nobody else.
     Owners = "owners";
     /// The kernel kills an actor whose broker is gone.
@@ -111,8 +121,14 @@ protections! {
     SpawnRate = "spawn-rate";
     /// An actor that does not come up in time is given up.
     StartUp = "start-up";
+    /// A station lets in no other users.
+    StationPeers = "station-peers";
+    /// An actor has no more streams open than that.
+    Streams = "streams";
     /// An actor has room for no more than so many tasks.
     Tasks = "tasks";
+    /// What actors say cannot command a terminal.
+    TerminalEscapes = "terminal-escapes";
     /// A call takes no longer than that.
     Wall = "wall";
     /// An actor reaches no file, port or process but those it was granted.
@@ -123,6 +139,8 @@ protections! {
     WallRlimits = "wall-rlimits";
     /// An actor makes no system call but those it needs.
     WallSeccomp = "wall-seccomp";
+    /// The process of a guest whose turn does not end is given up.
+    Watchdog = "watchdog";
 }
 
 /// What a process must be started with so that the same is off in it.

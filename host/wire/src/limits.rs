@@ -196,8 +196,8 @@ limits! {
     Copy "copy", copy: u64, Bytes, 32 * MIB, 64 * KIB => 2 * GIB;
     /// Bytes of one payload that an actor sends.
     Payload "payload", payload: u64, Bytes, 16 * MIB, KIB => GIB;
-    /// Bytes of payloads and requests that an actor has sent and that wait to leave it.
-    Queue "queue", queue: u64, Bytes, 64 * MIB, 64 * KIB => 64 * GIB;
+    /// Bytes that wait to leave an actor over one link, and over its way to the broker.
+    Queue "queue", queue: u64, Bytes, 32 * MIB, 64 * KIB => 64 * GIB;
     /// Streams of an actor that are open at once.
     Streams "streams", streams: usize, Count, 4096, 0 => 65_536;
     /// Children of an actor that are alive at once.
@@ -315,7 +315,12 @@ impl Limits {
     /// Those of a program that runs no guests: what it sends is its own affair.
     #[must_use]
     pub fn trusted(self) -> Self {
-        Self { payload: Limit::Payload.most(), queue: Limit::Queue.most(), ..self }
+        Self {
+            payload: Limit::Payload.most(),
+            queue: Limit::Queue.most(),
+            streams: usize::of(Limit::Streams.most()),
+            ..self
+        }
     }
 
     /// A text that is at most as long as a line may be.

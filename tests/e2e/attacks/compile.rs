@@ -54,7 +54,7 @@ bombs! {
     "compile-07" "a table of a million functions" Compiler wide_table;
     "compile-08" "types in types, a thousand deep" Engine deep_types;
     "compile-09" "a hundred thousand imports" Compiler many_imports;
-    "compile-10" "components in components, a thousand deep" Engine deep_components;
+    "compile-10" "components in components, a thousand deep" Compiler deep_components;
     "compile-11" "a type that doubles forty times" Engine doubling_types;
     "compile-12" "a thousand instances of one module" Compiler many_instances;
     "compile-13" "a name of a megabyte" Engine long_name;
@@ -181,8 +181,13 @@ fn deep_types() -> Vec<u8> {
 }
 
 fn many_imports() -> Vec<u8> {
-    let import = [&[1, b'm', 1, b'f', 0, 0][..]].concat();
-    component(&[types(), section(2, vector(100_000, &import))])
+    let mut imports = leb(100_000);
+    for number in 0..100_000 {
+        imports.extend(sized(b"m".to_vec()));
+        imports.extend(sized(format!("f{number}").into_bytes()));
+        imports.extend([0, 0]);
+    }
+    component(&[types(), section(2, imports)])
 }
 
 fn deep_components() -> Vec<u8> {

@@ -6,10 +6,12 @@
 mod bombs;
 mod calls;
 mod compile;
+mod compute;
 mod files;
 mod hogs;
 mod lies;
 mod real;
+mod users;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -11,6 +11,7 @@ mod escapes;
 mod files;
 mod ground;
 mod raw;
+pub mod users;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -28,6 +29,9 @@ pub use calls::{CALLS, Call, Unwalled};
 pub use escapes::ESCAPES;
 use escapes::Place;
 use ground::Ground;
+
+/// The word that makes the villain another user's program; the attack follows.
+pub const USER: &str = "user";
 
 /// The variable of the actor's environment that names the attack.
 pub const ATTACK: &str = "ATTACK";
@@ -63,6 +67,7 @@ pub fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let done = match words.next().as_deref() {
         Some(EXECUTED) => say(EXECUTED),
+        Some(USER) => intrude(&words.next().unwrap_or_default()),
         _ => play(),
     };
     match done {
@@ -79,6 +84,14 @@ fn say(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()
+}
+
+/// Is another user's, and tries what it was started for.
+fn intrude(id: &str) -> io::Result<()> {
+    let intrusion = users::INTRUSIONS.iter().find(|intrusion| intrusion.attack.id == id);
+    let intrusion = intrusion.ok_or_else(|| io::Error::other(format!("there is no attack {id}")))?;
+    let outcome = (intrusion.run)();
+    tell(outcome.map(|()| Vec::new()).map_err(|error| error.raw_os_error().unwrap_or_default()))
 }
 
 /// Is started as any actor is, and tries what its environment names.

@@ -70,61 +70,41 @@ const fn runtime(name: &'static str) -> Test {
 /// The tests that fail without it.
 pub(super) fn row(protection: Protection) -> Vec<Test> {
     let quota = || broker("quota::tests::names_the_limit_that_is_reached");
-    let reached = || suite("spawns::b9_a_limit_that_is_reached_is_named");
     let registry = || broker("registry::tests::a_folder_that_others_could_touch_is_refused_with_what_to_do");
+    let liars = || suite("attacks::lies::who_lies_to_the_broker_is_killed");
+    let walled = || suite("attacks::real::f3_every_thread_of_every_actor_is_behind_the_walls");
+    let narrowed = || suite("grants::b10_each_right_is_passed_on_by_those_who_have_it_and_no_other");
+    let each = || suite("grants::f1_each_right_gives_what_it_says_and_no_other");
+    let logged = || suite("limits::f2_lines_of_the_log_are_bounded_in_number_and_length");
+    let queued = || suite("limits::f2_what_waits_to_be_sent_is_bounded");
+    let floods = || suite("attacks::bombs::floods_do_not_grow_the_broker");
+    let bombs = || suite("attacks::bombs::every_bomb_is_stopped_and_others_are_answered");
     match protection {
+        Protection::Actors | Protection::Children => {
+            vec![quota(), suite("spawns::b9_a_limit_that_is_reached_is_named")]
+        }
         Protection::Allowlist => vec![suite("calls::c4_an_entry_may_name_single_functions")],
-        // Their tests are yet to come.
-        Protection::Clock | Protection::Network | Protection::Random | Protection::Spawn => Vec::new(),
-        Protection::Backlog => vec![suite("attacks::lies::who_lies_to_the_broker_is_killed")],
-        Protection::Conduct => vec![suite("attacks::lies::who_lies_to_the_broker_is_killed")],
-        Protection::HungUp => vec![suite("attacks::lies::who_lies_to_the_broker_is_killed")],
-        Protection::Liars => vec![suite("attacks::lies::who_lies_to_its_parent_is_ended")],
-        Protection::Folders => vec![suite("rights::b10_asking_for_more_is_denied_naming_the_right")],
-        Protection::Rights => vec![suite("searches::e1_rights_beyond_the_tree_only_shrink")],
-        Protection::WallLandlock => {
-            vec![suite("attacks::calls::f3_landlock_alone_denies_what_it_is_said_to")]
-        }
-        Protection::WallNoNewPrivs => {
-            vec![suite("walls::f3_no_privileges_are_gained_with_that_wall_alone")]
-        }
-        Protection::WallRlimits => {
-            vec![suite("attacks::real::f3_every_thread_of_every_actor_is_behind_the_walls")]
-        }
-        Protection::WallSeccomp => vec![
-            suite("attacks::calls::f3_no_forbidden_call_is_made_behind_the_walls"),
-            suite("attacks::calls::f3_no_forbidden_call_is_made_behind_seccomp_alone"),
-        ],
-        Protection::Copy
-        | Protection::LogLine
-        | Protection::LogRate
-        | Protection::Payload
-        | Protection::Queue
-        | Protection::Resources
-        | Protection::SpawnRate
-        | Protection::Wall
-        | Protection::LowerLimits => Vec::new(),
+        Protection::Backlog | Protection::Conduct | Protection::HungUp => vec![liars()],
+        Protection::BrokerLogRate | Protection::OutputRate => vec![floods()],
         Protection::CacheSeal => vec![
             engine("cache::tests::no_flipped_bit_is_believed"),
             engine("cache::tests::an_entry_of_another_key_or_name_is_made_again"),
         ],
-        Protection::CompileWalls => vec![
-            suite("walls::f3_components_are_compiled_behind_walls"),
-            suite("walls::f3_a_compiler_has_so_much_memory_and_time"),
-        ],
+        Protection::Clock | Protection::Random => vec![each()],
         Protection::CompileTime => {
             vec![broker("compiler::tests::a_compiler_that_never_answers_is_ended_in_time").hanging()]
         }
-        Protection::Cpu => vec![engine("bounds::tests::each_call_is_charged_for_its_own_time")],
-        Protection::Instances => vec![engine("bounds::tests::a_seat_is_free_again_when_it_is_left")],
-        Protection::Elements => vec![engine("bounds::tests::tables_count_as_elements_and_as_memory")],
-        Protection::Memory => {
-            vec![engine("bounds::tests::memory_is_counted_over_all_instances_and_given_back")]
+        Protection::CompileWalls => {
+            vec![suite("attacks::compile::every_component_is_compiled_or_refused_in_time")]
         }
-        Protection::Actors | Protection::Children => vec![quota(), reached()],
         Protection::ControlEnd => {
             vec![suite("kills::a3_nothing_outlives_a_killed_broker").besides(&[Protection::ParentDeath])]
         }
+        Protection::Copy => vec![suite("limits::f2_what_the_host_copies_at_once_is_bounded").hanging()],
+        Protection::Cpu => vec![
+            engine("bounds::tests::each_call_is_charged_for_its_own_time"),
+            suite("limits::f2_processor_time_of_a_call_is_bounded").hanging(),
+        ],
         Protection::Depth => vec![quota(), suite("spawns::b9_trees_nest_down_to_the_depth_limit").hanging()],
         Protection::Descendants => {
             vec![suite("kills::a3_nothing_outlives_an_actor_that_is_killed_while_it_starts_others")]
@@ -132,24 +112,61 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
         Protection::Discard => vec![
             suite("ladder::b8_a_cancelled_call_that_spins_costs_its_instance_and_not_its_actor").hanging(),
         ],
+        Protection::Elements => vec![engine("bounds::tests::tables_count_as_elements_and_as_memory")],
+        Protection::EmptyWrites => vec![floods()],
+        Protection::Epochs | Protection::Watchdog => vec![bombs()],
         Protection::Finds => vec![broker("discovery::tests::an_actor_asks_and_leaves_lying_only_so_much")],
+        Protection::Folders => vec![suite("rights::b10_asking_for_more_is_denied_naming_the_right")],
+        Protection::Instances => vec![engine("bounds::tests::a_seat_is_free_again_when_it_is_left")],
         Protection::Kill => vec![
             broker("ladder::tests::a_wedged_actor_is_killed_in_time"),
             suite("ladder::b8_a_stopped_actor_is_gone_in_time").hanging(),
         ],
+        Protection::Liars => vec![suite("attacks::lies::who_lies_to_its_parent_is_ended")],
+        Protection::LinkQueue | Protection::Queue => vec![queued().hanging()],
+        Protection::LogLine | Protection::LogRate => vec![logged()],
+        Protection::LowerLimits => vec![suite("limits::f2_a_childs_limits_are_at_most_its_parents")],
+        Protection::Memory => {
+            vec![engine("bounds::tests::memory_is_counted_over_all_instances_and_given_back")]
+        }
+        Protection::Network => {
+            vec![suite("grants::f1_connections_go_where_they_are_granted_and_nowhere_else").hanging()]
+        }
         Protection::Owners => {
             vec![suite("contexts::d3_cancel_actor_ends_the_whole_actor_and_is_its_owners")]
         }
         Protection::ParentDeath => {
             vec![suite("kills::a3_an_actor_that_is_stopped_does_not_outlive_its_broker")]
         }
+        Protection::Payload => vec![suite("limits::f2_payloads_are_bounded").hanging()],
         Protection::RegistryMode => vec![registry()],
         Protection::RegistryOwner => vec![registry().as_root()],
+        Protection::Resources => vec![suite("limits::f2_resources_are_bounded").hanging()],
+        Protection::Rights => vec![suite("searches::e1_rights_beyond_the_tree_only_shrink"), narrowed()],
+        Protection::Spawn => vec![suite("grants::f1_only_who_may_starts_actors")],
+        Protection::SpawnRate => vec![suite("limits::f2_children_are_started_only_so_fast").hanging()],
         Protection::StartUp => {
             vec![suite("spawns::b2_a_start_function_that_spins_ends_with_the_spawn_bound").hanging()]
         }
+        Protection::StationPeers => vec![suite("attacks::users::f3_another_user_gets_nothing").as_root()],
+        Protection::Streams => vec![suite("limits::f2_open_streams_are_bounded").hanging()],
         Protection::Tasks => {
             vec![runtime("tests::calls::the_limit_on_tasks_refuses_one_call_and_frees_with_the_next_end")]
         }
+        Protection::TerminalEscapes => {
+            vec![suite("limits::f2_what_is_written_cannot_command_a_terminal")]
+        }
+        Protection::Wall => vec![suite("limits::f2_the_time_of_a_call_is_bounded").hanging()],
+        Protection::WallLandlock => {
+            vec![suite("attacks::calls::f3_landlock_alone_denies_what_it_is_said_to")]
+        }
+        Protection::WallNoNewPrivs => {
+            vec![suite("walls::f3_no_privileges_are_gained_with_that_wall_alone")]
+        }
+        Protection::WallRlimits => vec![walled()],
+        Protection::WallSeccomp => vec![
+            suite("attacks::calls::f3_no_forbidden_call_is_made_behind_the_walls"),
+            suite("attacks::calls::f3_no_forbidden_call_is_made_behind_seccomp_alone"),
+        ],
     }
 }

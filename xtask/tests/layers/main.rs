@@ -136,7 +136,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("guest-sdk/macro/src/expand.rs", "the section that holds the signatures"),
     ("host/broker/src/watch.rs", "registers a pidfd with the reactor"),
     ("host/sandbox/src/kernel.rs", "asks the kernel for what has no safe function"),
-    ("host/sandbox/tests/walls/prison.rs", "forks, so that walls are raised around nothing else"),
+    ("host/sandbox/tests/walls/prison.rs", "forks to try walls in a process with one thread"),
     ("host/engine/src/cache.rs", "loads code that the same engine compiled"),
     ("host/transport/src/channel.rs", "registers a socket with the reactor"),
     ("modules/failing/src/lib.rs", "shows a trap"),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use greenroom_abi::kind::{LimitExceeded, PeerMisbehaved};
 use greenroom_abi::{ActorId, RemoteError};
+use greenroom_sabotage::Protection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{ReadHalf, WriteHalf};
 use tokio::net::{UnixListener, UnixStream};
@@ -95,7 +96,7 @@ impl Door {
     fn admit(&self, pipe: UnixStream) {
         let user = rustix::process::geteuid().as_raw();
         match pipe.peer_cred() {
-            Ok(peer) if peer.uid() == user => {}
+            Ok(peer) if peer.uid() == user || Protection::StationPeers.is_off() => {}
             other => return tracing::warn!(?other, "a stranger at the station"),
         }
         let Ok(slot) = self.visitors.clone().try_acquire_owned() else {

@@ -18,15 +18,14 @@ use std::sync::Arc;
 use greenroom_wire::control::Rights;
 use tokio::io::AsyncRead;
 use tokio::net::unix::pipe;
-use wasmtime_wasi::cli::{AsyncStdoutStream, IsTerminal, StdinStream};
+use wasmtime_wasi::cli::{IsTerminal, StdinStream};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+
+use crate::output::Output;
 
 pub(crate) use gate::Gate;
 pub(crate) use names::add_to_linker as add_names_to_linker;
 pub(crate) use refusal::{Refused, refuse};
-
-/// How much output a guest may have under way before its writes wait.
-const OUTPUT_BUDGET: usize = 64 * 1024;
 
 /// The grants of one actor.
 #[derive(Debug, Default)]
@@ -61,10 +60,10 @@ impl Grants {
         }
         let [stdout, stderr] = &self.output;
         if let Some(pipe) = stdout {
-            builder.stdout(AsyncStdoutStream::new(OUTPUT_BUDGET, writer(pipe)?));
+            builder.stdout(Output::new(writer(pipe)?));
         }
         if let Some(pipe) = stderr {
-            builder.stderr(AsyncStdoutStream::new(OUTPUT_BUDGET, writer(pipe)?));
+            builder.stderr(Output::new(writer(pipe)?));
         }
         for (path, folder, writable) in &self.dirs {
             let perms = if *writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };

@@ -144,7 +144,7 @@ fn by_descriptor(place: &Place) -> String {
 }
 
 /// How often a race is run.
-const ROUNDS: usize = 3000;
+const ROUNDS: usize = 1000;
 
 /// Reads what a path leads to over and over, while it is pointed elsewhere, and gives the first that
 /// is not what belongs there.

@@ -35,9 +35,3 @@ pub(crate) async fn stream(with: &str, count: u32) -> Result<u32, Fault> {
     }
     Ok(u32::try_from(open.len()).unwrap_or(u32::MAX))
 }
-
-pub(crate) async fn find(name: &str, count: u32) -> Result<u32, Fault> {
-    let finds = (0..count).map(|_| find_actor(name));
-    let found = try_join_all(finds).await?;
-    Ok(u32::try_from(found.iter().flatten().count()).unwrap_or(u32::MAX))
-}

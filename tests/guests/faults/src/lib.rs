@@ -513,6 +513,7 @@ pub mod greed {
     }
 
     /// Writes a line with this text to standard output.
+    #[expect(clippy::print_stdout, reason = "it is what is tested")]
     pub fn print(text: String) {
         println!("{text}");
     }
@@ -543,11 +544,6 @@ pub mod greed {
     /// Holds so many streams with another actor at once.
     pub async fn stream(with: String, count: u32) -> Result<u32, Fault> {
         hoard::stream(&with, count).await
-    }
-
-    /// Looks for another actor so often at once, without waiting.
-    pub async fn find(name: String, count: u32) -> Result<u32, Fault> {
-        hoard::find(&name, count).await
     }
 }
 

@@ -67,14 +67,13 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), CliError> {
 
 /// What a module imports that the manifest does not grant, with what to do about it.
 fn ungranted(app: &App, module: &str, info: &ComponentInfo) -> Vec<(String, &'static str)> {
-    let lacks = |prefix: &str| prefix != "wasi:filesystem/" || app.dirs.is_empty();
     let mut found: Vec<(String, &'static str)> = Vec::new();
     for import in &info.imports {
         let Some(grant) = grant(import) else { continue };
         let Some(manifest) = grant.manifest else { continue };
         let group = grant.prefix.trim_end_matches('/');
         let message = format!("`{module}` imports `{group}`, and is granted nothing of it");
-        if lacks(grant.prefix) && !found.iter().any(|(known, _)| *known == message) {
+        if !(grant.held)(app) && !found.iter().any(|(known, _)| *known == message) {
             found.push((message, manifest));
         }
     }

@@ -72,6 +72,13 @@ fn the_manual_lists_every_limit_with_its_bounds() {
 }
 
 #[test]
+fn the_manual_tells_what_becomes_of_each_limit() {
+    let page = include_str!("../../../../../../docs/limits.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(rows.collect::<Vec<_>>(), limits::names(), "in the order of the table");
+}
+
+#[test]
 fn arguments_are_read_as_on_the_command_line() {
     let text = "app.args = { a = 1, b = -2.5, c = true, d = [\"x\", 0x10], e = { f = \"${HOME}\" }, \
                 g = \"text\", h = \"12\" }\nmodules.m.component = \"m.wasm\"";
