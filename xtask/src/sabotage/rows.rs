@@ -95,7 +95,10 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
             vec![broker("compiler::tests::a_compiler_that_never_answers_is_ended_in_time").hanging()]
         }
         Protection::CompileWalls => {
-            vec![suite("attacks::compile::every_component_is_compiled_or_refused_in_time")]
+            vec![
+                suite("walls::f3_components_are_compiled_behind_walls"),
+                suite("walls::f3_a_compiler_has_so_much_memory_and_time"),
+            ]
         }
         Protection::ControlEnd => {
             vec![suite("kills::a3_nothing_outlives_a_killed_broker").besides(&[Protection::ParentDeath])]
