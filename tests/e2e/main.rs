@@ -33,3 +33,4 @@ mod supervision;
 mod talk;
 mod tour;
 mod volume;
+mod walls;

@@ -27,6 +27,11 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts a host; its actors inherit where this thread runs.
     pub(crate) fn open() -> Result<Self> {
+        Self::open_without(Without::default())
+    }
+
+    /// As [`Stage::open`], of actors that do not raise these walls.
+    pub(crate) fn open_without(without: Without) -> Result<Self> {
         let engine = Engine::new()?;
         let mut catalogue = Catalogue::default();
         catalogue.add(
@@ -39,9 +44,10 @@ impl Stage {
         let (host, mut reports) = Host::start(Setup {
             tree: GUEST.to_owned(),
             catalogue,
-            limits: Limits::default(),
+            // A bench starts more at a time than anybody should.
+            limits: Limits { spawn_rate: 1000, ..Limits::default() },
             grants: Vec::new(),
-            without: Without::default(),
+            without,
             stdin: None,
             registry: None,
             log: None,

@@ -94,7 +94,10 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
             vec![broker("compiler::tests::a_compiler_that_never_answers_is_ended_in_time").hanging()]
         }
         Protection::CompileWalls => {
-            vec![suite("attacks::compile::every_component_is_compiled_or_refused_in_time")]
+            vec![
+                suite("walls::f3_components_are_compiled_behind_walls"),
+                suite("walls::f3_a_compiler_has_so_much_memory_and_time"),
+            ]
         }
         Protection::ControlEnd => {
             vec![suite("kills::a3_nothing_outlives_a_killed_broker").besides(&[Protection::ParentDeath])]
@@ -160,7 +163,10 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
         Protection::WallLandlock => {
             vec![suite("attacks::calls::f3_landlock_alone_denies_what_it_is_said_to")]
         }
-        Protection::WallNoNewPrivs | Protection::WallRlimits => vec![walled()],
+        Protection::WallNoNewPrivs => {
+            vec![suite("walls::f3_no_privileges_are_gained_with_that_wall_alone")]
+        }
+        Protection::WallRlimits => vec![walled()],
         Protection::WallSeccomp => vec![
             suite("attacks::calls::f3_no_forbidden_call_is_made_behind_the_walls"),
             suite("attacks::calls::f3_no_forbidden_call_is_made_behind_seccomp_alone"),

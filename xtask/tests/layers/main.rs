@@ -65,7 +65,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("anyhow", &["xtask"]),
     ("clap", &["greenroom", "xtask"]),
     ("landlock", &["greenroom-sandbox"]),
-    ("seccompiler", &["greenroom-sandbox"]),
+    ("seccompiler", &["greenroom-sandbox", TESTS]),
     (
         "tokio",
         &[
