@@ -105,7 +105,7 @@ impl Estate {
             then => {
                 assert!(done, "{}: the place cannot be prepared: {said}", intrusion.attack.id);
                 match then {
-                    Then::Cache => compiles(self.base.path(), &coming),
+                    Then::Cache => compiles(self.base.path(), &caches),
                     _ => Directory::at(&coming).is_ok(),
                 }
             }
