@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::{Command, Stdio};
 
 use greenroom::Wall;
-use greenroom_tests::{Options, Place, World, alone};
+use greenroom_tests::{Options, Place, World, alone, guest, program};
 use serde_json::json;
 
 /// A world whose root may write in a folder, and whose child has nothing.
@@ -106,5 +107,35 @@ fn a_wall_that_is_left_out_is_missed() {
         assert_eq!(status(pid, "Seccomp"), ["0".to_owned()].into());
         assert_eq!(status(pid, "NoNewPrivs"), ["1".to_owned()].into());
         world.end().await;
+    });
+}
+
+/// The children of a process, each as the kernel tells of it.
+fn children(parent: u32) -> Vec<String> {
+    let processes = fs::read_dir("/proc").expect("Linux shows processes").filter_map(Result::ok);
+    // One may be gone before it is looked at.
+    let texts = processes.filter_map(|process| fs::read_to_string(process.path().join("status")).ok());
+    texts.filter(|text| text.contains(&format!("\nPPid:\t{parent}\n"))).collect()
+}
+
+#[test]
+fn f3_a_compiler_is_behind_the_walls() {
+    alone(async |place| {
+        let mut program = Command::new(program())
+            .arg("inspect")
+            .arg(guest("faults"))
+            // One in which nothing is compiled yet.
+            .env("XDG_CACHE_HOME", place.folder())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the program runs");
+        let mut walled = false;
+        let status = loop {
+            walled |= children(program.id()).iter().any(|text| text.contains("\nSeccomp:\t2\n"));
+            if let Some(status) = program.try_wait().expect("it is this process's child") {
+                break status;
+            }
+        };
+        assert!(status.success() && walled, "{status}, and no compiler was seen behind walls");
     });
 }

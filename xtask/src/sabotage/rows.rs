@@ -72,10 +72,10 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
     let quota = || broker("quota::tests::names_the_limit_that_is_reached");
     let registry = || broker("registry::tests::a_folder_that_others_could_touch_is_refused_with_what_to_do");
     let liars = || suite("attacks::lies::who_lies_to_the_broker_is_killed");
-    let walled = || suite("attacks::real::f3_every_thread_of_every_actor_is_behind_the_walls");
     let narrowed = || suite("grants::b10_each_right_is_passed_on_by_those_who_have_it_and_no_other");
     let each = || suite("grants::f1_each_right_gives_what_it_says_and_no_other");
     let logged = || suite("limits::f2_lines_of_the_log_are_bounded_in_number_and_length");
+    let queued = || suite("limits::f2_what_waits_to_be_sent_is_bounded");
     let floods = || suite("attacks::bombs::floods_do_not_grow_the_broker");
     let bombs = || suite("attacks::bombs::every_bomb_is_stopped_and_others_are_answered");
     match protection {
@@ -83,7 +83,8 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
             vec![quota(), suite("spawns::b9_a_limit_that_is_reached_is_named")]
         }
         Protection::Allowlist => vec![suite("calls::c4_an_entry_may_name_single_functions")],
-        Protection::Backlog | Protection::Conduct | Protection::HungUp => vec![liars()],
+        Protection::Backlog => vec![suite("attacks::lies::what_is_no_lie_hurts_nobody")],
+        Protection::Conduct | Protection::HungUp => vec![liars()],
         Protection::BrokerLogRate | Protection::OutputRate => vec![floods()],
         Protection::CacheSeal => vec![
             engine("cache::tests::no_flipped_bit_is_believed"),
@@ -94,10 +95,7 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
             vec![broker("compiler::tests::a_compiler_that_never_answers_is_ended_in_time").hanging()]
         }
         Protection::CompileWalls => {
-            vec![
-                suite("walls::f3_components_are_compiled_behind_walls"),
-                suite("walls::f3_a_compiler_has_so_much_memory_and_time"),
-            ]
+            vec![suite("attacks::real::f3_a_compiler_is_behind_the_walls")]
         }
         Protection::ControlEnd => {
             vec![suite("kills::a3_nothing_outlives_a_killed_broker").besides(&[Protection::ParentDeath])]
@@ -125,8 +123,7 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
             suite("ladder::b8_a_stopped_actor_is_gone_in_time").hanging(),
         ],
         Protection::Liars => vec![suite("attacks::lies::who_lies_to_its_parent_is_ended")],
-        Protection::LinkQueue => vec![suite("limits::f2_what_waits_to_be_sent_is_bounded").hanging()],
-        Protection::Queue => vec![runtime("port::tests::only_so_much_waits_for_the_broker")],
+        Protection::LinkQueue | Protection::Queue => vec![queued().hanging()],
         Protection::LogLine | Protection::LogRate => vec![logged()],
         Protection::LowerLimits => vec![suite("limits::f2_a_childs_limits_are_at_most_its_parents")],
         Protection::Memory => {
@@ -163,10 +160,10 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
         Protection::WallLandlock => {
             vec![suite("attacks::calls::f3_landlock_alone_denies_what_it_is_said_to")]
         }
-        Protection::WallNoNewPrivs => {
-            vec![suite("walls::f3_no_privileges_are_gained_with_that_wall_alone")]
+        Protection::WallNoNewPrivs => vec![suite("attacks::real::a_wall_that_is_left_out_is_missed")],
+        Protection::WallRlimits => {
+            vec![suite("attacks::real::f3_every_thread_of_every_actor_is_behind_the_walls")]
         }
-        Protection::WallRlimits => vec![walled()],
         Protection::WallSeccomp => vec![
             suite("attacks::calls::f3_no_forbidden_call_is_made_behind_the_walls"),
             suite("attacks::calls::f3_no_forbidden_call_is_made_behind_seccomp_alone"),
