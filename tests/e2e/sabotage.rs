@@ -16,7 +16,7 @@ fn a_build_that_is_not_made_for_it_cannot_be_sabotaged() {
         std::os::unix::fs::symlink(guest("faults"), &file).expect("a link to the guest");
         let all: Vec<_> = Protection::ALL.iter().map(|protection| protection.name()).collect();
         let done = Command::new(program())
-            .args(["call", "--timeout", "20s"])
+            .args(["call", "--timeout", "20s", "--allow", "spawn"])
             .arg(&file)
             .args(["faults:spawn_tree", "depth=20", "fanout=1"])
             .env(VARIABLE, all.join(","))

@@ -203,7 +203,8 @@ fn written(place: &Place, shell: &mut Shell, code: &Block) {
     let (program, folder) = (program(), folder.display());
     let (shown, status) = shell.run(&format!("{} build '{folder}' --out '{folder}'", program.display()));
     assert_eq!(status, 0, "README.md:{}: it does not compile:\n{shown}", code.place);
-    let (shown, status) = shell.run(&format!("{} run '{folder}/written.wasm' x=12", program.display()));
+    let run = format!("{} run --allow spawn '{folder}/written.wasm' x=12", program.display());
+    let (shown, status) = shell.run(&run);
     assert_eq!((shown.trim(), status), ("144", 0), "README.md:{}", code.place);
 }
 

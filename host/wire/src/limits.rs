@@ -193,7 +193,7 @@ limits! {
     /// Resources that one instance holds at once: files, portals, contexts and the like.
     Resources "resources", resources: usize, Count, 16_384, 16 => 1_000_000;
     /// Bytes that a guest hands to the host in one call of it.
-    Copy "copy", copy: u64, Bytes, 32 * MIB, 64 * KIB => 2 * GIB;
+    Copy "copy", copy: u64, Bytes, 48 * MIB, 64 * KIB => 2 * GIB;
     /// Bytes of one payload that an actor sends.
     Payload "payload", payload: u64, Bytes, 16 * MIB, KIB => GIB;
     /// Bytes that wait to leave an actor over one link, and over its way to the broker.
