@@ -60,7 +60,9 @@ async fn host(place: &greenroom_tests::Place) -> Command {
     let command = Command::run(place, "faults", &["function=wait"]);
     let known = machine().wait(command.tree(), Some(LONG)).await.expect("a registry");
     known.unwrap_or_else(|| panic!("it is not known: {}", command.stderr()));
-    until("the tree is complete", LONG, async || (command.actors().len() == 3).then_some(())).await;
+    let leaf = target(&format!("{}/middle/leaf", command.tree()));
+    // A process is there before it can be called.
+    until("the tree is complete", LONG, async || machine().connect(&leaf, "early").await.ok()).await;
     command
 }
 
