@@ -1,3 +1,5 @@
+//! Owns: calls that fit no function of the module, or not its types. Each is refused where it is written.
+
 use greenroom_guest::Portal;
 
 #[greenroom_guest::module]

@@ -1,3 +1,5 @@
+//! Owns: functions marked `#[context]` whose signature is not one. Each is refused, saying what it lacks.
+
 #[greenroom_guest::module]
 pub mod math {
     use greenroom_guest::prelude::*;

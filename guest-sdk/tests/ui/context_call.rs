@@ -1,3 +1,5 @@
+//! Owns: contexts opened with calls, and calls of contexts. Each is refused, naming the other way.
+
 use greenroom_guest::prelude::*;
 
 #[module]

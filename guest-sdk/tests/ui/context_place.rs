@@ -1,3 +1,5 @@
+//! Owns: `#[context]` where no exported function stands. It is refused, saying where it belongs.
+
 use greenroom_guest::context;
 
 #[context]

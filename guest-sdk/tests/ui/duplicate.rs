@@ -1,3 +1,5 @@
+//! Owns: two functions of one exported name. The second is refused.
+
 #[greenroom_guest::module]
 pub mod math {
     pub fn square(x: i64) -> i64 {

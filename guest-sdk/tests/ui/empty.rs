@@ -1,3 +1,5 @@
+//! Owns: a module without public functions. It is refused: it would export nothing.
+
 #[greenroom_guest::module]
 pub mod math {
     fn private() {}

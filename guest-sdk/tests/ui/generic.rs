@@ -1,3 +1,5 @@
+//! Owns: generic exported functions. Each is refused: callers could not name the types.
+
 #[greenroom_guest::module]
 pub mod math {
     pub fn first<T>(values: Vec<T>) -> T

@@ -1,3 +1,5 @@
+//! Owns: functions whose names no interface can have. Each is refused, giving the rule.
+
 #[greenroom_guest::module]
 pub mod math {
     pub fn camelCase() {}

@@ -1,3 +1,5 @@
+//! Owns: a result behind an alias whose error no one can tell. It is refused by its types.
+
 #[greenroom_guest::module]
 pub mod math {
     type Answer<T> = Result<T, String>;
