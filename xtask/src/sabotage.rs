@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use greenroom_sabotage::Protection;
+use greenroom_sabotage::{Protection, VARIABLE};
 use rustix::process::{Pid, Signal, kill_process};
 
 use self::rows::{Program, Test, row};
@@ -138,12 +138,16 @@ impl Programs {
     }
 }
 
-/// Ends what was built here, runs and is nobody's any more.
-fn end_leftovers(folder: &Path) {
+/// Ends what a trial has left behind: it was built here, runs without that trial's protections, and is
+/// nobody's any more. Other trials go on beside this.
+fn end_leftovers(folder: &Path, trial: &Trial<'_>) {
     let own = std::process::id().to_string();
+    let mark = format!("{VARIABLE}={}", trial.names());
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let process = entry.path();
-        let ours = fs::read_link(process.join("exe")).is_ok_and(|it| it.starts_with(folder));
+        let ours = fs::read_link(process.join("exe")).is_ok_and(|it| it.starts_with(folder))
+            && fs::read(process.join("environ"))
+                .is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == mark.as_bytes()));
         let parent = fs::read_to_string(process.join("stat")).ok().and_then(|stat| {
             // `pid (name) state parent …`, where the name may hold anything.
             Some(stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.to_owned())
@@ -182,7 +186,7 @@ impl Verdict {
         match self.outcome {
             Outcome::Failed { .. } => true,
             Outcome::Hung => self.test.hangs,
-            Outcome::Passed | Outcome::Missing => false,
+            Outcome::Passed | Outcome::Missing | Outcome::Ended => false,
         }
     }
 
@@ -193,6 +197,7 @@ impl Verdict {
             Outcome::Hung => ("HUNG", "it was ended, which its row does not expect"),
             Outcome::Passed => ("GREEN", "it does not notice that the protection is off"),
             Outcome::Missing => ("MISSING", "there is no such test"),
+            Outcome::Ended => ("ENDED", "its program ended before it had said anything"),
         };
         let (name, test, took) = (self.protection.name(), self.test.name, self.took.as_secs_f64());
         format!("{name:width$}  {word:5} {took:5.1} s  {test}: {why}")
@@ -219,6 +224,7 @@ fn whole(programs: &Programs, chosen: &[Protection]) -> anyhow::Result<()> {
                 Outcome::Failed { reason } => wrong.push(format!("{}: {reason}", test.name)),
                 Outcome::Hung => wrong.push(format!("{}: not done in {patience:?}", test.name)),
                 Outcome::Missing => wrong.push(format!("{}: there is no such test", test.name)),
+                Outcome::Ended => wrong.push(format!("{}: its program ended", test.name)),
             }
         }
     }
@@ -239,7 +245,6 @@ fn each(programs: &Programs, chosen: &[Protection]) -> anyhow::Result<Vec<Verdic
     let work = || {
         while let Some(protection) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
             let verdicts = one(programs, *protection);
-            end_leftovers(&programs.folder);
             done.lock().unwrap_or_else(PoisonError::into_inner).insert(protection.name(), verdicts);
         }
     };
@@ -267,6 +272,7 @@ fn one(programs: &Programs, protection: Protection) -> anyhow::Result<Vec<Verdic
         for (test, outcome) in trial.run(&[test])? {
             verdicts.push(Verdict { protection, test, outcome, took: began.elapsed() });
         }
+        end_leftovers(&programs.folder, &trial);
     }
     Ok(verdicts)
 }

@@ -60,7 +60,7 @@ pub(crate) fn read(
     limits: &Limits,
 ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut pipe = pipe::Receiver::from_owned_fd(pipe)?;
-    let mut pace = Bucket::new(limits.log_rate, limits.log_rate);
+    let mut pace = Bucket::new(limits.output_rate, limits.output_rate);
     Ok(async move {
         let mut pending = Vec::new();
         let mut buffer = vec![0; MAX_LINE_BYTES];

@@ -196,7 +196,9 @@ impl Watch {
 
 /// A line as it may be shown.
 fn shown(LogLine { level, target, message, task }: LogLine, limits: &Limits) -> LogLine {
-    let shown = |text| harmless(&limits.shortened(text)).into_owned();
+    // An actor shortens its lines itself; this is for one that does not.
+    let shortened = |text| if Protection::BrokerLogLine.is_off() { text } else { limits.shortened(text) };
+    let shown = |text| harmless(&shortened(text)).into_owned();
     LogLine { level, target: shown(target), message: shown(message), task: task.map(shown) }
 }
 

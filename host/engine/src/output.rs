@@ -70,20 +70,47 @@ impl Pollable for Writes {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
-    #[tokio::test]
-    async fn empty_writes_are_dropped_and_others_arrive() {
-        let (near, mut far) = tokio::io::duplex(64);
-        let mut stream = Output::new(near).p2_stream();
+    /// Takes what is written, and notes how often.
+    struct Counted(Arc<AtomicUsize>);
+
+    impl OutputStream for Counted {
+        fn write(&mut self, _: Bytes) -> StreamResult<()> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn flush(&mut self) -> StreamResult<()> {
+            Ok(())
+        }
+
+        fn check_write(&mut self) -> StreamResult<usize> {
+            Ok(BUDGET)
+        }
+    }
+
+    impl Pollable for Counted {
+        fn ready<'a, 'b>(&'a mut self) -> Pin<Box<dyn Future<Output = ()> + Send + 'b>>
+        where
+            'a: 'b,
+            Self: 'b,
+        {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    #[test]
+    fn empty_writes_are_dropped_and_others_arrive() {
+        let arrived = Arc::<AtomicUsize>::default();
+        let mut stream = Writes(Box::new(Counted(arrived.clone())));
         for _ in 0..100 {
             stream.write(Bytes::new()).expect("it is dropped");
         }
         stream.write(Bytes::from_static(b"text")).expect("there is room");
-        let mut read = [0; 4];
-        far.read_exact(&mut read).await.expect("it arrives");
-        assert_eq!(&read, b"text");
+        assert_eq!(arrived.load(Ordering::Relaxed), 1);
     }
 }

@@ -382,4 +382,24 @@ mod tests {
         state.turns[1].store(0, Ordering::Relaxed);
         assert!(!state.is_stuck(1_000_000), "it is over");
     }
+
+    #[test]
+    fn a_process_whose_turn_does_not_end_is_given_up() {
+        const INSIDE: &str = "GREENROOM_TICKER_TEST";
+        if std::env::var_os(INSIDE).is_none() {
+            let this = std::env::current_exe().expect("a running test has a path");
+            let test = "ticker::tests::a_process_whose_turn_does_not_end_is_given_up";
+            let ended = std::process::Command::new(this).args([test, "--exact"]).env(INSIDE, "1").output();
+            let ended = ended.expect("this program can be started again");
+            assert_eq!(ended.status.code(), Some(STUCK), "{ended:?}");
+            return;
+        }
+        let engine = wasmtime::Engine::default();
+        let ticker = Ticker::start(engine.weak()).expect("a thread");
+        ticker.give_up_after(TICK);
+        ticker.state.turns[0].store(nanoseconds(Instant::now()), Ordering::Relaxed);
+        ticker.note();
+        // If nobody gives the process up, this test succeeds, and so the one that started it fails.
+        thread::sleep(Duration::from_secs(2));
+    }
 }

@@ -39,6 +39,8 @@ protections! {
     Allowlist = "allowlist";
     /// What an actor has asked is not read on while it takes no answers.
     Backlog = "backlog";
+    /// The broker takes no longer lines of an actor than that.
+    BrokerLogLine = "broker-log-line";
     /// The broker takes no more lines of an actor than that in a second.
     BrokerLogRate = "broker-log-rate";
     /// Compiled code is used only if this host has sealed it.

@@ -210,8 +210,10 @@ limits! {
     SpawnRate "spawn-rate", spawn_rate: usize, Rate, 20, 1 => 100_000;
     /// Questions for other actors that are open at once, and pipes to others that were not taken.
     Finds "finds", finds: usize, Count, 64, 1 => 1024;
-    /// Lines that an actor logs in a second, and that it writes.
-    LogRate "log-rate", log_rate: usize, Rate, 10_000, 1 => 1_000_000;
+    /// Lines that an actor logs in a second.
+    LogRate "log-rate", log_rate: usize, Rate, 1000, 1 => 1_000_000;
+    /// Lines that an actor writes in a second, to standard output and to standard error.
+    OutputRate "output-rate", output_rate: usize, Rate, 10_000, 1 => 1_000_000;
     /// Bytes of one line that an actor logs.
     LogLine "log-line", log_line: u64, Bytes, 8 * KIB, 64 => 64 * KIB;
     /// From the order to start an actor until it can be called.
@@ -310,6 +312,14 @@ impl Limits {
             lowered.set(limit, value)?;
         }
         Ok(lowered)
+    }
+
+    /// The highest there may be.
+    #[must_use]
+    pub fn most() -> Self {
+        let mut most = Self::default();
+        Limit::ALL.iter().for_each(|limit| most.put(*limit, limit.most()));
+        most
     }
 
     /// Those of a program that runs no guests: what it sends is its own affair.
@@ -422,7 +432,7 @@ mod tests {
             let short = limits.shortened(text);
             assert!(short.len() <= 64 && short.ends_with("(shortened)"), "{short}");
         }
-        assert_eq!(limits.dropped(1).message, "1 line dropped: limit `log-rate` of 10000 reached");
+        assert_eq!(limits.dropped(1).message, "1 line dropped: limit `log-rate` of 1000 reached");
     }
 
     #[test]

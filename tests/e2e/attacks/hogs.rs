@@ -19,7 +19,7 @@ const BEGUN: Duration = Duration::from_millis(250);
 const GONE: Duration = Duration::from_millis(600);
 
 /// How often a pair is measured, where the machine itself is busy; the best counts.
-const ATTEMPTS: u32 = 6;
+const ATTEMPTS: u32 = 10;
 
 /// By how much slower calls may be.
 const TIMES: u32 = 2;

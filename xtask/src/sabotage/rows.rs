@@ -75,9 +75,6 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
     let narrowed = || suite("grants::b10_each_right_is_passed_on_by_those_who_have_it_and_no_other");
     let each = || suite("grants::f1_each_right_gives_what_it_says_and_no_other");
     let logged = || suite("limits::f2_lines_of_the_log_are_bounded_in_number_and_length");
-    let queued = || suite("limits::f2_what_waits_to_be_sent_is_bounded");
-    let floods = || suite("attacks::bombs::floods_do_not_grow_the_broker");
-    let bombs = || suite("attacks::bombs::every_bomb_is_stopped_and_others_are_answered");
     match protection {
         Protection::Actors | Protection::Children => {
             vec![quota(), suite("spawns::b9_a_limit_that_is_reached_is_named")]
@@ -85,7 +82,9 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
         Protection::Allowlist => vec![suite("calls::c4_an_entry_may_name_single_functions")],
         Protection::Backlog => vec![suite("attacks::lies::what_is_no_lie_hurts_nobody")],
         Protection::Conduct | Protection::HungUp => vec![liars()],
-        Protection::BrokerLogRate | Protection::OutputRate => vec![floods()],
+        // The actor and the broker both count and shorten: either will do.
+        Protection::BrokerLogLine => vec![logged().besides(&[Protection::LogLine])],
+        Protection::BrokerLogRate => vec![logged().besides(&[Protection::LogRate])],
         Protection::CacheSeal => vec![
             engine("cache::tests::no_flipped_bit_is_believed"),
             engine("cache::tests::an_entry_of_another_key_or_name_is_made_again"),
@@ -113,8 +112,10 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
             suite("ladder::b8_a_cancelled_call_that_spins_costs_its_instance_and_not_its_actor").hanging(),
         ],
         Protection::Elements => vec![engine("bounds::tests::tables_count_as_elements_and_as_memory")],
-        Protection::EmptyWrites => vec![floods()],
-        Protection::Epochs | Protection::Watchdog => vec![bombs()],
+        Protection::EmptyWrites => {
+            vec![engine("output::tests::empty_writes_are_dropped_and_others_arrive")]
+        }
+        Protection::Epochs => vec![suite("attacks::bombs::every_bomb_is_stopped_and_others_are_answered")],
         Protection::Finds => vec![broker("discovery::tests::an_actor_asks_and_leaves_lying_only_so_much")],
         Protection::Folders => vec![suite("rights::b10_asking_for_more_is_denied_naming_the_right")],
         Protection::Instances => vec![engine("bounds::tests::a_seat_is_free_again_when_it_is_left")],
@@ -123,8 +124,9 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
             suite("ladder::b8_a_stopped_actor_is_gone_in_time").hanging(),
         ],
         Protection::Liars => vec![suite("attacks::lies::who_lies_to_its_parent_is_ended")],
-        Protection::LinkQueue | Protection::Queue => vec![queued().hanging()],
-        Protection::LogLine | Protection::LogRate => vec![logged()],
+        Protection::LinkQueue => vec![suite("limits::f2_what_waits_to_be_sent_is_bounded").hanging()],
+        Protection::LogLine => vec![logged().besides(&[Protection::BrokerLogLine])],
+        Protection::LogRate => vec![logged().besides(&[Protection::BrokerLogRate])],
         Protection::LowerLimits => vec![suite("limits::f2_a_childs_limits_are_at_most_its_parents")],
         Protection::Memory => {
             vec![engine("bounds::tests::memory_is_counted_over_all_instances_and_given_back")]
@@ -132,6 +134,7 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
         Protection::Network => {
             vec![suite("grants::f1_connections_go_where_they_are_granted_and_nowhere_else").hanging()]
         }
+        Protection::OutputRate => vec![suite("limits::f2_what_is_written_waits_and_is_not_lost")],
         Protection::Owners => {
             vec![suite("contexts::d3_cancel_actor_ends_the_whole_actor_and_is_its_owners")]
         }
@@ -139,6 +142,7 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
             vec![suite("kills::a3_an_actor_that_is_stopped_does_not_outlive_its_broker")]
         }
         Protection::Payload => vec![suite("limits::f2_payloads_are_bounded").hanging()],
+        Protection::Queue => vec![runtime("port::tests::only_so_much_waits_for_the_broker")],
         Protection::RegistryMode => vec![registry()],
         Protection::RegistryOwner => vec![registry().as_root()],
         Protection::Resources => vec![suite("limits::f2_resources_are_bounded").hanging()],
@@ -168,5 +172,8 @@ pub(super) fn row(protection: Protection) -> Vec<Test> {
             suite("attacks::calls::f3_no_forbidden_call_is_made_behind_the_walls"),
             suite("attacks::calls::f3_no_forbidden_call_is_made_behind_seccomp_alone"),
         ],
+        Protection::Watchdog => {
+            vec![engine("ticker::tests::a_process_whose_turn_does_not_end_is_given_up")]
+        }
     }
 }
