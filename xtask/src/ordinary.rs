@@ -8,6 +8,7 @@
 //! only ever tried by root has not been tried.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::os::unix::process::CommandExt;
@@ -38,8 +39,18 @@ const SOURCES: &[&str] = &[
     "wit",
 ];
 
+/// What builds a guest: where it is by its variable, else by its name below the home; what of it is
+/// needed; and whether cargo writes into its folders.
+const TOOLS: &[(&str, &str, &[&str], bool)] = &[
+    ("RUSTUP_HOME", ".rustup", &["settings.toml", "toolchains"], false),
+    ("CARGO_HOME", ".cargo", &["bin", "config.toml", "registry/cache", "registry/index"], true),
+];
+
+/// Folders that nobody here reads: what cargo has built, and the documentation of Rust.
+const UNREAD: &[&str] = &["target", "share"];
+
 /// Variables that are the machine's rather than root's.
-const KEPT: &[&str] = &["PATH", "LANG", "TERM", "RUST_BACKTRACE", "RUST_TEST_THREADS"];
+const KEPT: &[&str] = &["LANG", "TERM", "RUST_BACKTRACE", "RUST_TEST_THREADS"];
 
 /// From here on for a user that nobody is.
 const FIRST_ID: u32 = 50_000;
@@ -57,6 +68,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
     let mut command = Command::new(&test);
     command.args(arguments).env_clear().uid(place.id).gid(place.id);
     command.envs(KEPT.iter().filter_map(|name| Some((name, env::var_os(name)?))));
+    command.envs(TOOLS.iter().map(|(variable, name, ..)| (*variable, place.folder("home").join(name))));
+    command.env("PATH", place.path()?);
     command.env("HOME", place.folder("home")).env("XDG_CACHE_HOME", place.folder("home/.cache"));
     command.env("XDG_RUNTIME_DIR", place.folder("run")).env("TMPDIR", place.folder("tmp"));
     command.env(REPOSITORY, place.folder("repository"));
@@ -103,6 +116,26 @@ impl Place {
             .with_context(|| format!("cannot make {} for user {}", folder.display(), self.id))
     }
 
+    /// Makes a folder and those below it the user's; the files in them stay as they are.
+    fn own_all(&self, folder: &Path) -> anyhow::Result<()> {
+        let failed = || format!("cannot give {} to user {}", folder.display(), self.id);
+        chown(folder, Some(self.id), Some(self.id)).with_context(failed)?;
+        for entry in fs::read_dir(folder).with_context(failed)? {
+            let entry = entry.with_context(failed)?;
+            if entry.file_type().with_context(failed)?.is_dir() {
+                self.own_all(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the user finds programs.
+    fn path(&self) -> anyhow::Result<OsString> {
+        let machine = env::var_os("PATH").unwrap_or_default();
+        let own = self.folder("home/.cargo/bin");
+        env::join_paths([own].into_iter().chain(env::split_paths(&machine))).context("cannot make a PATH")
+    }
+
     /// Brings what the tests need; gives the test program.
     fn furnish(&self, products: &[Product]) -> anyhow::Result<PathBuf> {
         let there = self.folder("repository");
@@ -110,6 +143,17 @@ impl Place {
             bring(&root().join(source), &there.join(source))?;
         }
         self.own("repository/target/tmp")?;
+        for (variable, name, parts, written) in TOOLS {
+            let home = || Some(PathBuf::from(env::var_os("HOME")?).join(name));
+            let Some(from) = env::var_os(variable).map(PathBuf::from).or_else(home) else { continue };
+            let to = self.folder("home").join(name);
+            for part in parts.iter().filter(|part| from.join(part).exists()) {
+                bring(&from.join(part), &to.join(part))?;
+            }
+            if *written && to.exists() {
+                self.own_all(&to)?;
+            }
+        }
         let release = there.join("target/release");
         for product in products.iter().filter(|product| !product.tests && product.path.starts_with(target()))
         {
@@ -142,7 +186,7 @@ fn bring(from: &Path, to: &Path) -> anyhow::Result<()> {
         fs::create_dir_all(to).with_context(failed)?;
         for entry in fs::read_dir(from).with_context(failed)? {
             let name = entry.with_context(failed)?.file_name();
-            if name != "target" {
+            if !UNREAD.iter().any(|unread| name == *unread) {
                 bring(&from.join(&name), &to.join(&name))?;
             }
         }

@@ -144,7 +144,7 @@ fn by_descriptor(place: &Place) -> String {
 }
 
 /// How often a race is run.
-const ROUNDS: usize = 1000;
+const ROUNDS: usize = 20_000;
 
 /// Reads what a path leads to over and over, while it is pointed elsewhere, and gives the first that
 /// is not what belongs there.
@@ -165,7 +165,7 @@ fn race(place: &Place, path: &str) -> io::Result<Vec<u8>> {
 fn moved(place: &Place) -> io::Result<Vec<u8>> {
     let inner = open(&place.rw, "moving/inner", READ | FOLDER)?;
     open(&place.rw, "ready", WRITE | CREATE)?;
-    for _ in 0..ROUNDS * 100 {
+    for _ in 0..ROUNDS * 5 {
         if open(&place.rw, "moving/inner", READ | FOLDER).is_err() {
             break;
         }
