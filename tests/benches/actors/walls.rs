@@ -1,9 +1,9 @@
 //! What the walls around actors cost.
 //!
-//! Owns: starts and calls with all walls and with none, in alternating rounds of one run. Must not
+//! Owns: starts and calls with all walls and with none, in pairs, in one run. Must not
 //! know: what a wall is.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -11,9 +11,12 @@ use crate::Result;
 use crate::figure::{Figure, Times, Unit};
 use crate::stage::{self, Stage};
 
-/// Rounds, and what is done in each with walls and without.
-const ROUNDS: usize = 12;
-const STARTS: usize = 8;
+/// Pairs of starts, one with walls and one without; the first of them warm up.
+const PAIRS: usize = 220;
+const WARM: usize = 20;
+
+/// How often there are calls in a pair (odd, so that neither side is always the first), and how many to each of its two actors.
+const EVERY: usize = 11;
 const CALLS: usize = 500;
 
 /// What all walls may add to a start, in milliseconds.
@@ -36,21 +39,24 @@ struct Side {
 
 /// All figures of this kind: of a host whose actors have all walls, and one whose actors have none.
 pub(crate) async fn measure(walled: &Stage, open: &Stage) -> Result<Vec<Figure>> {
-    let (mut with, mut without) = (Side::default(), Side::default());
-    for round in 0..ROUNDS {
+    let (mut with, mut without, mut added) = (Side::default(), Side::default(), Vec::new());
+    for pair in 0..PAIRS {
         // Neither is always the first.
-        if round % 2 == 0 {
-            one_round(walled, &mut with, round).await?;
-            one_round(open, &mut without, round).await?;
+        let (longer, shorter) = if pair % 2 == 0 {
+            let longer = one(walled, &mut with, pair).await?;
+            (longer, one(open, &mut without, pair).await?)
         } else {
-            one_round(open, &mut without, round).await?;
-            one_round(walled, &mut with, round).await?;
+            let shorter = one(open, &mut without, pair).await?;
+            (one(walled, &mut with, pair).await?, shorter)
+        };
+        if pair >= WARM {
+            added.push((longer.as_secs_f64() - shorter.as_secs_f64()) * 1e3);
         }
     }
     let median = |times: &Times| times.percentile(50.0);
-    let added = (median(&with.starts) - median(&without.starts)) * 1e3;
+    added.sort_by(f64::total_cmp);
     let ratio = median(&with.calls) / median(&without.calls);
-    let (starts, calls) = (with.starts.count(), with.calls.count());
+    let (added, starts, calls) = (added[added.len() / 2], added.len(), with.calls.count());
     Ok(vec![
         without.starts.figure("start without walls", Unit::Milliseconds),
         with.starts.figure("start with all walls", Unit::Milliseconds),
@@ -59,21 +65,21 @@ pub(crate) async fn measure(walled: &Stage, open: &Stage) -> Result<Vec<Figure>>
     ])
 }
 
-async fn one_round(stage: &Stage, side: &mut Side, round: usize) -> Result<()> {
+/// One start and its first call, and now and then many calls.
+async fn one(stage: &Stage, side: &mut Side, pair: usize) -> Result<Duration> {
     let kwargs = stage::arguments(&Square { x: 3 })?;
-    for number in 0..STARTS {
-        let start = Instant::now();
-        let portal = stage.start("walled").await?;
-        let _nine: i64 = stage::call(&portal, "square", kwargs.clone()).await?;
-        if round > 0 {
-            side.starts.add(start.elapsed());
-        }
-        for _ in 0..if number == 0 { CALLS } else { 0 } {
-            let start = Instant::now();
-            let _nine: i64 = stage::call(&portal, "square", kwargs.clone()).await?;
-            side.calls.add(start.elapsed());
-        }
-        portal.cancel_actor().await.map_err(stage::failed)?;
+    let start = Instant::now();
+    let portal = stage.start("walled").await?;
+    let _nine: i64 = stage::call(&portal, "square", kwargs.clone()).await?;
+    let took = start.elapsed();
+    if pair >= WARM {
+        side.starts.add(took);
     }
-    Ok(())
+    for _ in 0..if pair % EVERY == 0 { CALLS } else { 0 } {
+        let start = Instant::now();
+        let _nine: i64 = stage::call(&portal, "square", kwargs.clone()).await?;
+        side.calls.add(start.elapsed());
+    }
+    portal.cancel_actor().await.map_err(stage::failed)?;
+    Ok(took)
 }

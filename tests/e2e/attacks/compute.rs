@@ -1,10 +1,11 @@
 //! What a component that nobody knows may do when it is run with no flags: compute.
 //!
-//! Owns: that everything it may ask for by the standard library is denied, and is there when it is
-//! granted; `grants.rs` does the same with sockets, and with each version of WASI.
+//! Owns: that everything it may ask for, by the standard library and by either version of WASI, is
+//! denied, and is there when it is granted.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -15,11 +16,16 @@ use greenroom_tests::{Options, Place, World, alone, guest, program};
 /// A file that it tries to make.
 const LEFT: &str = "/tmp/greenroom-was-here";
 
-/// What a run with these options said: its result, or its error.
+/// What a run of `everything` with these options said: its result, or its error.
 fn ask(what: &str, with: &str, options: &[&str]) -> String {
+    ask_of("everything", what, with, options)
+}
+
+/// What a run of a component said.
+fn ask_of(component: &str, what: &str, with: &str, options: &[&str]) -> String {
     let mut run = Command::new(program())
         .arg("run")
-        .arg(guest("everything"))
+        .arg(guest(component))
         .args([format!("what={what}"), format!("with={with}")])
         .args(options)
         .env("A_VARIABLE", "of the host's")
@@ -33,6 +39,13 @@ fn ask(what: &str, with: &str, options: &[&str]) -> String {
     let output = run.wait_with_output().expect("it ends");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+/// A port that somebody listens at.
+fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it has one");
+    (listener, address)
 }
 
 /// A tree of somebody else's on the machine, that can be found.
@@ -63,6 +76,29 @@ fn f1_an_unknown_component_that_is_run_with_no_flags_can_do_nothing_but_compute(
             assert!(!said.starts_with("got") && !said.contains("nothing is called"), "{what}: {said}");
         }
         assert!(!Path::new(LEFT).exists(), "it made a file");
+        let (listener, address) = listener();
+        let address = address.to_string();
+        for (what, with) in [
+            ("now", ""),
+            ("now3", ""),
+            ("random", ""),
+            ("random3", ""),
+            ("insecure", ""),
+            ("insecure3", ""),
+            ("names", "/"),
+            ("connect", &address),
+            ("connect2", &address),
+            ("send", &address),
+            ("datagrams2", ""),
+            ("listen", "127.0.0.1:0"),
+            ("look-up", "localhost"),
+            ("look-up2", "localhost"),
+        ] {
+            let said = ask_of("machine", what, with, &[]);
+            assert!(said.starts_with("[\"refused: ") || said.contains("permission denied"), "{what}: {said}");
+        }
+        listener.set_nonblocking(true).expect("it can be");
+        assert!(listener.accept().is_err(), "somebody has connected");
         for (what, got) in [("compute", "got 5050\n"), ("wait", "got [true]\n")] {
             assert_eq!(ask(what, "", &[]), got, "{what} is everybody's");
         }
@@ -88,6 +124,25 @@ fn f1_what_was_denied_is_there_when_it_is_granted() {
         ] {
             let said = ask(what, with, &options);
             assert!(said.starts_with(got), "{what} with {options:?}: {said}");
+        }
+        for (what, right) in
+            [("now", "clock"), ("now3", "clock"), ("random", "random"), ("random3", "random")]
+        {
+            let said = ask_of("machine", what, "", &["--allow", right]);
+            assert!(said.starts_with("[\"got "), "{what}: {said}");
+        }
+        for what in ["connect", "connect2"] {
+            let (listener, address) = listener();
+            let address = address.to_string();
+            let greeted = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().expect("somebody connects");
+                let _ = stream.write_all(b"hello");
+                // Until it leaves.
+                drop(stream.shutdown(std::net::Shutdown::Write).and_then(|()| stream.read(&mut [0])));
+            });
+            let said = ask_of("machine", what, &address, &["--net", &address]);
+            assert!(said.starts_with("[\"got "), "{what}: {said}");
+            greeted.join().expect("somebody has connected");
         }
         others.end().await;
     });

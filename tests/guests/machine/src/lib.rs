@@ -10,7 +10,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::SystemTime;
 
-use bindings::exports::test::machine::asks;
+use bindings::exports::test::machine::asks::{self, Guest as _};
 use bindings::wasi;
 use bindings::wasi::sockets0_2_3::instance_network::instance_network;
 use bindings::wasi::sockets0_2_3::{ip_name_lookup as lookup2, network as wasip2};
@@ -20,8 +20,34 @@ use bindings::wasi::sockets0_3_0::{ip_name_lookup as lookup3, types as wasip3};
 struct Machine;
 
 impl bindings::Guest for Machine {
-    fn main() -> Vec<String> {
-        io::stdin().lines().map_while(Result::ok).collect()
+    async fn main(what: Option<String>, with: Option<String>) -> Vec<String> {
+        let with = with.unwrap_or_default();
+        let said = match what.as_deref() {
+            None => return io::stdin().lines().map_while(Result::ok).collect(),
+            Some("now") => got(Ok(Self::now())),
+            Some("now3") => got(Ok(Self::now3())),
+            Some("random") => got(Ok(Self::random())),
+            Some("random3") => got(Ok(Self::random3())),
+            Some("insecure") => got(Ok(Self::insecure())),
+            Some("insecure3") => got(Ok(Self::insecure3())),
+            Some("names") => got(Self::names(with)),
+            Some("connect") => got(Self::connect(with).await),
+            Some("connect2") => got(Self::connect2(with)),
+            Some("send") => got(Self::send(with, "HELLO".to_owned()).await),
+            Some("datagrams2") => got(Self::datagrams2()),
+            Some("listen") => got(Self::listen(with)),
+            Some("look-up") => got(Self::look_up(with).await),
+            Some("look-up2") => got(Self::look_up2(with)),
+            Some(other) => format!("nothing is called {other}"),
+        };
+        vec![said]
+    }
+}
+
+fn got<T: Debug>(said: Result<T, String>) -> String {
+    match said {
+        Ok(got) => format!("got {got:?}"),
+        Err(refused) => format!("refused: {refused}"),
     }
 }
 
