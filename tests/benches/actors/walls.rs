@@ -42,7 +42,7 @@ pub(crate) async fn measure(walled: &Stage, open: &Stage) -> Result<Vec<Figure>>
     let (mut with, mut without, mut added) = (Side::default(), Side::default(), Vec::new());
     for pair in 0..PAIRS {
         // Neither is always the first.
-        let (longer, shorter) = if pair % 2 == 0 {
+        let (longer, shorter) = if pair.is_multiple_of(2) {
             let longer = one(walled, &mut with, pair).await?;
             (longer, one(open, &mut without, pair).await?)
         } else {
@@ -75,7 +75,7 @@ async fn one(stage: &Stage, side: &mut Side, pair: usize) -> Result<Duration> {
     if pair >= WARM {
         side.starts.add(took);
     }
-    for _ in 0..if pair % EVERY == 0 { CALLS } else { 0 } {
+    for _ in 0..if pair.is_multiple_of(EVERY) { CALLS } else { 0 } {
         let start = Instant::now();
         let _nine: i64 = stage::call(&portal, "square", kwargs.clone()).await?;
         side.calls.add(start.elapsed());
