@@ -117,7 +117,7 @@ pub use greenroom_guest_macro::{context, main, module};
 pub use log;
 pub use logging::progress;
 pub use nursery::{Nursery, OpenCluster, RunInActor, StartActor};
-pub use options::{DirGrant, SpawnOptions};
+pub use options::{DirGrant, LimitValue, SpawnOptions};
 pub use portal::{Portal, ResultPortal, Run};
 pub use remote::{OpenContext, RemoteContext};
 pub use serde_bytes::ByteBuf;

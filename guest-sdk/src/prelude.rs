@@ -9,7 +9,7 @@ pub use log;
 
 pub use crate::{
     ActorEntry, ActorId, ByteBuf, Call, Context, ContextCall, DirGrant, Fault, Kwargs, MsgStream, Nursery,
-    OrFault, Overrun, Portal, RemoteActorError, RemoteContext, Restart, ResultPortal, SpawnOptions,
+    OrFault, Overrun, Portal, RemoteActorError, RemoteContext, Restart, ResultPortal, Rights, SpawnOptions,
     StreamOptions, Supervision, context, current_actor, current_context, fault, find_actor, kwargs,
     list_actors, module, monotonic_now, progress, query_actor, sleep, wait_for_actor,
 };

@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use greenroom_tests::{Descriptors, alone, sweep_process};
+use greenroom_tests::{Descriptors, alone, repository, sweep_process};
 
 /// Where tests are written.
 const SOURCES: &[&str] = &["tests", "host", "guest-sdk"];
@@ -24,11 +24,8 @@ fn promised() -> BTreeSet<String> {
     all.extend(group('C', &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]));
     all.extend(group('D', &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]));
     all.extend(group('E', &[1, 2, 3, 4, 5]));
+    all.extend(group('F', &[1, 2, 3]));
     all.into_iter().collect()
-}
-
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
 }
 
 /// The rows `| clause | test |` of the page, without backticks.

@@ -109,8 +109,9 @@ fn e4_another_program_finds_calls_streams_with_and_ends_an_actor() {
         assert_eq!(payload::decode::<usize>(&length), Ok(10_000));
 
         // Those below it, by their path or a part of their uuid.
-        let leaf =
-            machine.connect(&target(&format!("{tree}/middle/leaf")), "visitor").await.expect("it is let in");
+        let below = target(&format!("{tree}/middle/leaf"));
+        let let_in = async || machine.connect(&below, "visitor").await.ok();
+        let leaf = until("the leaf has started and lets in", LONG, let_in).await;
         let caller: ActorId = call(&leaf, "faults:caller", &json!({})).await.expect("it can tell");
         assert_eq!(caller.name, "visitor");
         let part = target(&leaf.peer().uuid[..13]);

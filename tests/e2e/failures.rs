@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use greenroom::{RemoteError, payload};
 use greenroom_tests::kind::{
-    BadArguments, EncodeError, FunctionNotFound, InstanceLost, ModuleNotExposed, Trap,
+    BadArguments, EncodeError, FunctionNotFound, InstanceLost, LimitExceeded, ModuleNotExposed, Trap,
 };
 use greenroom_tests::{Command, World, alone};
 use serde::Deserialize;
@@ -179,7 +179,11 @@ fn c12_a_trap_ends_its_instance_and_not_its_process() {
             trap("faults:stack_overflow", "overflow_stack", |error| {
                 is_trap(error, "out of bounds memory access")
             }),
-            trap("faults:oom", "in ", |error| is_trap(error, "unreachable")),
+            Case {
+                src_type: "LimitExceeded",
+                says: ["limit `memory` of 67108864 reached", "in "],
+                ..trap("faults:oom", "in ", |error| error.is::<LimitExceeded>())
+            },
         ];
         fail_in_leaf(&world, cases).await;
         world.end().await;

@@ -5,9 +5,11 @@
 
 use std::time::{Duration, Instant};
 
-use greenroom::RemoteError;
+use greenroom::{Limits, RemoteError};
 use greenroom_tests::kind::{ActorDied, Exit};
-use greenroom_tests::{Begun, Command, Signal, World, actors, kill, undisturbed, until, until_now};
+use greenroom_tests::{
+    Begun, Command, Options, Place, Signal, World, actors, alone, kill, undisturbed, until, until_now,
+};
 use serde_json::json;
 
 use crate::metronome::Metronome;
@@ -81,10 +83,16 @@ async fn kill_during_calls(
     }
 }
 
+/// One whose actors may be started as fast as they are killed.
+async fn world(place: &Place) -> World {
+    let limits = Limits { spawn_rate: 1000, ..Limits::default() };
+    World::with(place, Options { limits, ..Options::default() }).await
+}
+
 #[test]
 fn c6_calls_end_when_a_leaf_is_killed() {
     undisturbed(async |place| {
-        let (world, metronome, mut random) = (World::new(place).await, Metronome::start(), Random(0x1eaf));
+        let (world, metronome, mut random) = (world(place).await, Metronome::start(), Random(0x1eaf));
         let _middle = world.keep(&[], "middle").await;
         for _ in 0..KILLS {
             let leaf = world.keep(&["middle"], "leaf").await;
@@ -98,7 +106,7 @@ fn c6_calls_end_when_a_leaf_is_killed() {
 #[test]
 fn c6_calls_end_when_a_middle_actor_is_killed() {
     undisturbed(async |place| {
-        let (world, metronome, mut random) = (World::new(place).await, Metronome::start(), Random(0x3_1dd1e));
+        let (world, metronome, mut random) = (world(place).await, Metronome::start(), Random(0x3_1dd1e));
         for _ in 0..KILLS {
             let middle = world.keep(&[], "middle").await;
             let leaf = world.keep(&["middle"], "leaf").await;
@@ -119,7 +127,7 @@ fn c6_calls_end_when_a_root_is_killed() {
     undisturbed(async |place| {
         let (metronome, mut random) = (Metronome::start(), Random(0x7007));
         for _ in 0..KILLS {
-            let world = World::new(place).await;
+            let world = world(place).await;
             let middle = world.keep(&[], "middle").await;
             kill_during_calls(&world, &["middle"], "root", &mut random, &metronome).await;
             assert_died(&middle.await.expect_err("its keeper died"), "root");
@@ -157,10 +165,35 @@ fn a3_nothing_outlives_a_killed_broker() {
     });
 }
 
+/// Whether an actor has raised its last wall: it is past its first instructions then.
+fn has_walls(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| status.contains("Seccomp:\t2"))
+}
+
+#[test]
+fn a3_an_actor_that_is_stopped_does_not_outlive_its_broker() {
+    alone(async |place| {
+        place.adopt();
+        let command = Command::run(place, "faults", &["function=wait"]);
+        until_now("root, middle and leaf are there", Duration::from_secs(10), || {
+            let actors = command.actors();
+            (actors.len() == 3 && actors.iter().all(|(_, pid)| has_walls(*pid))).then_some(())
+        });
+        // What is stopped reads nothing, and so does not come to the end of anything.
+        for (_, pid) in command.actors() {
+            kill(pid, Signal::STOP);
+        }
+        let tree = command.tree().to_owned();
+        command.signal(Signal::KILL);
+        assert_eq!(command.finish(Duration::from_secs(1)).signal, Some(9));
+        until_now("every actor is gone", Duration::from_secs(1), || actors(&tree).is_empty().then_some(()));
+    });
+}
+
 #[test]
 fn a3_nothing_outlives_an_actor_that_is_killed_while_it_starts_others() {
     undisturbed(async |place| {
-        let (world, mut random) = (World::new(place).await, Random(0x57a7));
+        let (world, mut random) = (world(place).await, Random(0x57a7));
         for _ in 0..KILLS / 5 {
             let middle = world.keep(&[], "middle").await;
             // Six more actors, two levels of them.
@@ -182,7 +215,7 @@ fn a3_nothing_outlives_an_actor_that_is_killed_while_it_starts_others() {
 #[test]
 fn a3_nothing_outlives_an_embedding_program_that_drops_its_host() {
     undisturbed(async |place| {
-        let world = World::new(place).await;
+        let world = world(place).await;
         let middle = world.keep(&[], "middle").await;
         let leaf = world.keep(&["middle"], "leaf").await;
         let tree = world.processes();

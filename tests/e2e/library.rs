@@ -17,7 +17,9 @@ use greenroom_tests::kind::{
     ActorDied, BadArguments, ContextProtocol, DeadlineExceeded, DecodeError, Exit, MsgTypeError, NameTaken,
     PermissionDenied, SpawnFailed,
 };
-use greenroom_tests::{Place, Signal, actors, alone, example, guest, kill, program, until, until_now};
+use greenroom_tests::{
+    Place, Signal, actors, alone, example, guest, kill, program, repository, until, until_now,
+};
 use serde_bytes::ByteBuf;
 use serde_json::{Value, json};
 
@@ -38,11 +40,6 @@ async fn open(place: &Place) -> Root {
 /// Why there is no root.
 async fn refused(options: RootOptions) -> HostError {
     open_root(options).await.expect_err("it must not be opened")
-}
-
-/// The repository, where a reader runs the examples.
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
 }
 
 /// A running example, which does not outlive the test.

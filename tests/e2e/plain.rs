@@ -366,7 +366,8 @@ fn c14_a_task_that_is_cancelled_is_gone_with_its_instance() {
 #[test]
 fn c14_inspection_tells_what_a_function_takes_or_why_it_cannot_be_called() {
     let engine = Engine::new().expect("an engine");
-    let cache = Cache::open_default().expect("a cache");
+    let cache =
+        Cache::open_default(greenroom::ExecCompiler::new(greenroom_tests::program())).expect("a cache");
     let info = cache.load(&engine, &guest("plain")).expect("a component").info;
     let kind = |function: &str| {
         let export = info.exports.iter().find(|export| export.function == function);

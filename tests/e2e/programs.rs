@@ -7,6 +7,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use greenroom_tests::{Command, Place, Signal, actors, alone, kill, until_now};
+use tokio::signal::unix::{SignalKind, signal};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -104,16 +105,29 @@ fn a1_sigint_ends_wordcount_gracefully() {
     });
 }
 
+/// That a signal ends a program in order, with this status.
+fn ends_gracefully(place: &Place, signal: Signal, status: i32) {
+    let command = Command::run(place, "faults", &["function=wait", "--log", "trace"]);
+    await_leaf(&command);
+    command.signal(signal);
+    let done = command.finish(LONG);
+    assert_eq!(done.code, Some(status), "{}", done.stderr);
+    let ends: Vec<&str> = done.stderr.lines().filter(|line| line.contains(": gone ")).collect();
+    assert!(ends.len() == 3 && ends.iter().all(|line| line.contains("exit status 0")), "{ends:?}");
+}
+
 #[test]
 fn a1_sigterm_ends_gracefully_with_143() {
+    alone(async |place| ends_gracefully(place, Signal::TERM, 143));
+}
+
+#[test]
+fn a1_sighup_ends_gracefully_with_129() {
     alone(async |place| {
-        let command = Command::run(place, "faults", &["function=wait", "--log", "trace"]);
-        await_leaf(&command);
-        command.signal(Signal::TERM);
-        let done = command.finish(LONG);
-        assert_eq!(done.code, Some(143), "{}", done.stderr);
-        let ends: Vec<&str> = done.stderr.lines().filter(|line| line.contains(": gone ")).collect();
-        assert!(ends.len() == 3 && ends.iter().all(|line| line.contains("exit status 0")), "{ends:?}");
+        // Whoever started the tests may have it ignored, as `nohup` does, and so would all that is
+        // started from here; what this process catches is not passed on.
+        let _caught = signal(SignalKind::hangup()).expect("it can be caught");
+        ends_gracefully(place, Signal::HUP, 129);
     });
 }
 

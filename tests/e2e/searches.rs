@@ -239,7 +239,7 @@ fn e2_a_unique_name_has_one_holder() {
 #[test]
 fn e1_rights_beyond_the_tree_only_shrink() {
     alone(async |place| {
-        let rights = Rights { discover: true, publish: false };
+        let rights = Rights { spawn: true, discover: true, ..Rights::default() };
         let world = World::with(place, Options { rights, ..Options::default() }).await;
         let held = async |path: &[&str]| world.call(path, "seek:rights", &json!({})).await;
         assert_eq!(held(&[]).await, Ok((true, false)));
@@ -258,7 +258,7 @@ fn e1_rights_beyond_the_tree_only_shrink() {
         world.end().await;
 
         // The right is no use where there is nothing to be published in.
-        let world = World::with(place, Options { rights: Rights::ALL, ..Options::default() }).await;
+        let world = World::with(place, Options { rights: Rights::all(), ..Options::default() }).await;
         let error = keep(&world, &[], "child", &["publish"]).await.expect_err("it cannot");
         assert!(error.is::<SpawnFailed>() && error.message.contains("published"), "{error}");
         world.end().await;
@@ -307,8 +307,10 @@ async fn programs(place: &Place) -> (World, World, [Begun<()>; 2]) {
     let registry = Directory::at(&place.folder().join("registry")).expect("a folder for it");
     let registry: Arc<dyn Registry> = Arc::new(registry);
     let options = |rights| Options { rights, registry: Some(registry.clone()), ..Options::default() };
-    let service = World::with(place, options(Rights { discover: false, publish: true })).await;
-    let client = World::with(place, options(Rights { discover: true, publish: false })).await;
+    let service =
+        World::with(place, options(Rights { spawn: true, publish: true, ..Rights::default() })).await;
+    let client =
+        World::with(place, options(Rights { spawn: true, discover: true, ..Rights::default() })).await;
     let counter = child(&service, "counter", &["publish"]).await;
     let plain = child(&client, "plain", &[]).await;
     (service, client, [counter, plain])
@@ -391,7 +393,7 @@ fn e2_a_unique_name_is_unique_among_programs() {
         let only = child(&service, "only", &["publish", "unique"]).await;
         let registry = Directory::at(&place.folder().join("registry")).expect("it is there");
         let options =
-            Options { rights: Rights::ALL, registry: Some(Arc::new(registry)), ..Options::default() };
+            Options { rights: Rights::all(), registry: Some(Arc::new(registry)), ..Options::default() };
         let other = World::with(place, options).await;
         for beyond in [&["publish", "unique"][..], &["publish"]] {
             let error = keep(&other, &[], "only", beyond).await.expect_err("the name is taken");

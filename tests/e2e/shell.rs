@@ -73,7 +73,7 @@ impl Daemon {
         let (faults, pingpong) = (of("faults"), of("pingpong"));
         let errors = File::create(place.folder().join(format!("{name}.err"))).expect("a file");
         let mut command = Command::new(program());
-        command.args(["serve", &faults, &pingpong, "--name", name]).args(extra);
+        command.args(["serve", &faults, &pingpong, "--name", name, "--allow", "spawn"]).args(extra);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
         let mut child = command.spawn().expect("the program starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("it was asked for"));

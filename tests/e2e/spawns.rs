@@ -103,7 +103,9 @@ fn b2_a_module_that_does_not_exist_is_named_and_leaves_no_process() {
 fn b2_an_import_that_no_host_offers_is_named_before_anything_is_started() {
     alone(async |place| {
         let (name, file) = component(place, "needy", &with_import("missing"));
-        let (engine, cache) = (Engine::new().expect("an engine"), Cache::open_default().expect("a cache"));
+        let engine = Engine::new().expect("an engine");
+        let cache =
+            Cache::open_default(greenroom::ExecCompiler::new(greenroom_tests::program())).expect("a cache");
         let error = Catalogue::default()
             .add(&cache, &engine, &name, &file, ModuleOptions::default())
             .expect_err("it cannot be linked");
@@ -234,7 +236,7 @@ fn b9_a_limit_that_is_reached_is_named() {
     alone(async |place| {
         for (limits, limit, value) in [
             (Limits { children: 3, ..Limits::default() }, "children", 3),
-            (Limits { tree: 4, ..Limits::default() }, "tree", 4),
+            (Limits { actors: 4, ..Limits::default() }, "actors", 4),
         ] {
             let world = World::with(place, Options { limits, ..Options::default() }).await;
             let kept = [world.keep(&[], "a").await, world.keep(&[], "b").await, world.keep(&[], "c").await];

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use greenroom::{CallOptions, Overrun, StreamOptions, payload};
+use greenroom::{CallOptions, Limits, Overrun, StreamOptions, payload};
 use greenroom_tests::kind::{ContextProtocol, Lagged, MsgTypeError, StreamClosed, StreamOverrun};
-use greenroom_tests::{World, alone, undisturbed, until};
+use greenroom_tests::{Options, World, alone, undisturbed, until};
 use serde_json::{Value, json};
 
 use crate::talk::{Note, SOON, code, held, notes, open, open_as_host, party, probe, signal};
@@ -219,7 +219,9 @@ fn d6_the_oldest_are_dropped_on_request_and_the_receiver_is_told() {
 #[test]
 fn d7_a_cancel_does_not_queue_behind_data() {
     undisturbed(async |place| {
-        let world = World::new(place).await;
+        let (memory, payload) = (256 << 20, 128 << 20);
+        let limits = Limits { memory, payload, copy: payload, queue: memory, ..Limits::default() };
+        let world = World::with(place, Options { limits, ..Options::default() }).await;
         let _callee = party(&world, "callee").await;
         // 64 MiB take much longer than this to be sent and received.
         let took: u64 = world

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use greenroom_tests::{Place, alone_for, program, until_now};
+use greenroom_tests::{Place, alone_for, program, repository, until_now};
 
 /// How long one line of the tour may take, the building of guests included.
 const LINE: Duration = Duration::from_secs(420);
@@ -177,10 +177,6 @@ fn cache() -> PathBuf {
     repository().join("target/tmp/tour")
 }
 
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
-}
-
 /// A folder that looks like the top of the repository after a build.
 fn stand(place: &Place) -> PathBuf {
     let folder = place.folder().join("greenroom");
@@ -207,7 +203,8 @@ fn written(place: &Place, shell: &mut Shell, code: &Block) {
     let (program, folder) = (program(), folder.display());
     let (shown, status) = shell.run(&format!("{} build '{folder}' --out '{folder}'", program.display()));
     assert_eq!(status, 0, "README.md:{}: it does not compile:\n{shown}", code.place);
-    let (shown, status) = shell.run(&format!("{} run '{folder}/written.wasm' x=12", program.display()));
+    let run = format!("{} run --allow spawn '{folder}/written.wasm' x=12", program.display());
+    let (shown, status) = shell.run(&run);
     assert_eq!((shown.trim(), status), ("144", 0), "README.md:{}", code.place);
 }
 

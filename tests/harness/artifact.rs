@@ -46,7 +46,26 @@ pub fn foreign(name: &str) -> PathBuf {
     component
 }
 
+/// Says where the repository is for those who may not enter the one that it was compiled in.
+const REPOSITORY: &str = "GREENROOM_REPOSITORY";
+
+/// The top folder of the repository.
+pub fn repository() -> PathBuf {
+    let compiled = || Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").to_owned();
+    std::env::var_os(REPOSITORY).map_or_else(compiled, PathBuf::from)
+}
+
+/// A program of the suite's own, of the same build as this test: an actor that is no guest's host.
+///
+/// # Panics
+/// If it was not built: `cargo xtask test` builds it.
+pub fn own_program(name: &str) -> PathBuf {
+    let own = program().with_file_name(name);
+    assert!(own.exists(), "{} is missing: run `cargo xtask test`", own.display());
+    own
+}
+
 /// Where everything that is built lies.
 pub(crate) fn target() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").join("target")
+    repository().join("target")
 }

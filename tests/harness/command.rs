@@ -75,6 +75,7 @@ impl Command {
     fn spawn(module: &Path, arguments: &[&str], stdout: &Path, stderr: Stdio) -> Child {
         std::process::Command::new(program())
             .arg("run")
+            .args(["--allow", "spawn,clock,random"])
             .arg(module)
             .args(arguments)
             .stdin(Stdio::null())

@@ -15,9 +15,12 @@ use tracing::{Event, Metadata, Subscriber};
 const TARGET: &str = "greenroom_broker::broker";
 const GONE: &str = "gone";
 
-/// The exits since the last look, in their order.
+/// What it says of one that has lied to it.
+const CAUGHT: &str = "broke the control protocol; killed";
+
+/// The exits since the last look, in their order, and those who were caught lying.
 #[derive(Clone, Debug, Default)]
-pub struct Exits(Arc<Mutex<Vec<Left>>>);
+pub struct Exits(Arc<Mutex<Vec<Left>>>, Arc<Mutex<Vec<Left>>>);
 
 /// One actor's end: its process has been collected.
 #[derive(Clone, Debug)]
@@ -71,6 +74,11 @@ impl Exits {
         self.lock().len()
     }
 
+    /// Those whom the broker has caught lying, since the last call.
+    pub fn take_caught(&self) -> Vec<Left> {
+        std::mem::take(&mut *self.1.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Left>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,8 +96,10 @@ impl Subscriber for Listener {
         let (message, actor, exit, rung, all) = (empty(), empty(), empty(), empty(), empty());
         let mut left = Left { at: Instant::now(), message, actor, exit, rung, all };
         event.record(&mut left);
-        if left.message == GONE {
-            self.0.lock().push(left);
+        match left.message.as_str() {
+            GONE => self.0.lock().push(left),
+            CAUGHT => self.0.1.lock().unwrap_or_else(PoisonError::into_inner).push(left),
+            _ => {}
         }
     }
 

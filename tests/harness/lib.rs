@@ -6,15 +6,19 @@
 mod alone;
 mod artifact;
 mod command;
+mod corpus;
 mod exits;
+pub mod liar;
 mod process;
 mod sweep;
+pub mod villain;
 mod wait;
 mod world;
 
 pub use alone::{Place, alone, alone_for, compile, say, undisturbed};
-pub use artifact::{example, foreign, guest, program};
+pub use artifact::{example, foreign, guest, own_program, program, repository};
 pub use command::{Command, Finished};
+pub use corpus::{Attack, Wall, assert_page_tells};
 pub use exits::{Exits, Left};
 pub use greenroom::kind;
 pub use process::{Memory, Signal, actors, kill};

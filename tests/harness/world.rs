@@ -15,8 +15,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use greenroom::{
-    ActorId, Cache, Call, Catalogue, DirGrant, Engine, Grant, Host, Isolation, Limits, ModuleOptions, Portal,
-    Registry, RemoteError, Report, Rights, Setup, SpawnSpec, payload,
+    ActorId, Cache, Call, Catalogue, DirGrant, Engine, ExecCompiler, Grant, Host, Isolation, Limits,
+    ModuleOptions, Portal, Registry, RemoteError, Report, Rights, Setup, SpawnSpec, Without, payload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ use crate::process::actors;
 const ROOT: &str = "root";
 
 /// What the root actor serves.
-const MODULES: [&str; 7] = [
+const MODULES: [&str; 8] = [
     "faults/faults",
     "faults/stage",
     "faults/talk",
@@ -39,10 +39,11 @@ const MODULES: [&str; 7] = [
     "faults/flood",
     "faults/quick",
     "faults/branches",
+    "faults/greed",
 ];
 
 /// What a world is made of, where it is not as usual.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Options {
     /// The bounds of every actor.
     pub limits: Limits,
@@ -56,10 +57,32 @@ pub struct Options {
     pub isolated: Vec<(String, PathBuf, Isolation)>,
     /// What actor processes execute, instead of `greenroom`.
     pub program: Option<PathBuf>,
-    /// What the root actor may do beyond its tree.
+    /// What the root actor may do: by default all that is no matter of other programs. Nor are its
+    /// children denied any of it, unless a test does so.
     pub rights: Rights,
+    /// The walls that its actors do not raise.
+    pub without: Without,
     /// Where it is made known to other programs; nowhere otherwise.
     pub registry: Option<Arc<dyn Registry>>,
+    /// Whether what actors report is forgotten at once, as it may be much.
+    pub forgetful: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            dirs: Vec::new(),
+            env: Vec::new(),
+            components: Vec::new(),
+            isolated: Vec::new(),
+            program: None,
+            without: Without::default(),
+            forgetful: false,
+            rights: Rights { discover: false, publish: false, ..Rights::all() },
+            registry: None,
+        }
+    }
 }
 
 /// A running tree.
@@ -104,7 +127,7 @@ impl World {
     /// # Panics
     /// If there is no root.
     pub async fn with(place: &Place, options: Options) -> Self {
-        let (dirs, env, rights) = (options.dirs.clone(), options.env.clone(), options.rights);
+        let (dirs, env, rights) = (options.dirs.clone(), options.env.clone(), options.rights.clone());
         let mut world = Self::empty(place, options);
         let dirs = dirs.into_iter().map(|(_, guest, writable)| DirGrant {
             source: guest.clone(),
@@ -129,7 +152,7 @@ impl World {
     /// If a guest cannot be loaded or a folder not be opened.
     pub fn empty(place: &Place, options: Options) -> Self {
         let engine = Engine::new().expect("an engine");
-        let cache = Cache::open_default().expect("the test's own cache");
+        let cache = Cache::open_default(ExecCompiler::new(program())).expect("the test's own cache");
         let mut catalogue = Catalogue::default();
         let all = [("faults".to_owned(), guest("faults"))].into_iter().chain(options.components);
         let all = all.map(|(name, file)| (name, file, None));
@@ -148,15 +171,20 @@ impl World {
             catalogue,
             limits: options.limits,
             grants: grants.collect(),
+            without: options.without,
+            stdin: None,
             registry: options.registry,
             log: None,
             program: options.program.unwrap_or_else(program),
         };
         let (host, mut arriving) = Host::start(setup).expect("a broker");
         let reports = Arc::new(Mutex::new(Vec::new()));
-        let kept = reports.clone();
+        let (kept, forgetful) = (reports.clone(), options.forgetful);
         let listener = tokio::spawn(async move {
             while let Some(report) = arriving.recv().await {
+                if forgetful {
+                    continue;
+                }
                 kept.lock().unwrap_or_else(PoisonError::into_inner).push(report);
             }
         });

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use greenroom::{RemoteError, SpawnSpec, payload};
+use greenroom::{RemoteError, Rights, SpawnSpec, payload};
 use greenroom_tests::kind::{BadArguments, Trap};
 use greenroom_tests::{Command, Options, World, alone, compile, foreign};
 use serde_json::{Value, json};
@@ -43,6 +43,7 @@ fn each_language_is_called_with_its_own_types_from_a_program() {
             let spec = SpawnSpec {
                 name: name.to_owned(),
                 modules: vec![format!("{name}/shapes")],
+                rights: Rights::all(),
                 ..SpawnSpec::default()
             };
             let leaf = world.host().nursery().start(spec, None).await.expect("the leaf starts");

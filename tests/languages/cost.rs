@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use greenroom::{Isolation, Portal, SpawnSpec, payload};
+use greenroom::{Isolation, Portal, Rights, SpawnSpec, payload};
 use greenroom_tests::{Memory, Options, World, compile, foreign, say, undisturbed};
 use serde_bytes::ByteBuf;
 use serde_json::json;
@@ -52,8 +52,12 @@ fn an_instance_of_each_language_is_there_soon_and_one_that_is_kept_sooner() {
         for language in LANGUAGES {
             let mut medians = Vec::new();
             for module in [language.to_owned(), kept(language)] {
-                let spec =
-                    SpawnSpec { name: module.clone(), modules: vec![module.clone()], ..SpawnSpec::default() };
+                let spec = SpawnSpec {
+                    name: module.clone(),
+                    modules: vec![module.clone()],
+                    rights: Rights::all(),
+                    ..SpawnSpec::default()
+                };
                 let began = Instant::now();
                 let leaf = world.host().nursery().start(spec, None).await.expect("it starts");
                 let start = began.elapsed();

@@ -60,7 +60,9 @@ fn a_published_component_is_inspected_and_called_from_the_shell_without_a_wrappe
         let init = json!({"k": 0.5, "m": 0.0, "delta": [], "beta": [0.0], "sigma-obs": 0.5});
         let opts = json!({"algorithm": "lbfgs", "seed": 1});
         let arguments = json!({"init": init, "data": line(), "opts": opts}).to_string();
-        let called = greenroom(&["call", component, "optimize", "--json", &arguments, "-o", "json"]);
+        let called = greenroom(&[
+            "call", component, "--allow", "random", "optimize", "--json", &arguments, "-o", "json",
+        ]);
         let fitted: Value = serde_json::from_str(&printed(&called)).expect("JSON");
         let growth = fitted["params"]["k"].as_f64().expect("a number in a record in a record");
         assert!((growth - GROWTH).abs() < 0.2, "{fitted}");
@@ -70,12 +72,30 @@ fn a_published_component_is_inspected_and_called_from_the_shell_without_a_wrappe
         let init = "init={k: 1.0, m: 0.0, delta: [], beta: [0.0], sigma-obs: 1.0}";
         let data = format!("data={}", line().replace("\"tau\":0.05", "\"tau\":-1.0"));
         let function = "optimizer:optimize";
-        let failed = greenroom(&["call", component, function, init, &data, "opts={algorithm: lbfgs}"]);
+        let failed = greenroom(&[
+            "call",
+            component,
+            "--allow",
+            "random",
+            function,
+            init,
+            &data,
+            "opts={algorithm: lbfgs}",
+        ]);
         let (code, told) = complaint(&failed);
         assert_eq!(code, Some(1), "{told}");
 
         let wrong = "init={k: 1.0, m: 0.0, delta: [\"x\"], beta: [0.0], sigma-obs: 1.0}";
-        let refused = greenroom(&["call", component, function, wrong, "data={}", "opts={algorithm: newt}"]);
+        let refused = greenroom(&[
+            "call",
+            component,
+            "--allow",
+            "random",
+            function,
+            wrong,
+            "data={}",
+            "opts={algorithm: newt}",
+        ]);
         let (code, told) = complaint(&refused);
         assert_eq!(code, Some(2), "{told}");
         for words in ["`init.delta[0]`: expected f64", "`opts.algorithm`: expected algorithm"] {

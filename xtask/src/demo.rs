@@ -14,10 +14,20 @@ fn examples() -> [Vec<String>; 2] {
     let values: Vec<String> = (1..=16).map(|value| value.to_string()).collect();
     let values = format!("vals=[{}]", values.join(","));
     [
-        ["run", "target/guests/squares.wasm", &values, "leaves=4"].map(str::to_owned).to_vec(),
-        ["run", "target/guests/wordcount.wasm", "folder=/docs", "--dir", "docs::/docs:ro"]
+        ["run", "target/guests/squares.wasm", "--allow", "spawn", &values, "leaves=4"]
             .map(str::to_owned)
             .to_vec(),
+        [
+            "run",
+            "target/guests/wordcount.wasm",
+            "--allow",
+            "spawn",
+            "folder=/docs",
+            "--dir",
+            "docs::/docs:ro",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
     ]
 }
 
@@ -49,8 +59,8 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "run target/guests/squares.wasm 'vals=[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]' leaves=4",
-                "run target/guests/wordcount.wasm folder=/docs --dir docs::/docs:ro",
+                "run target/guests/squares.wasm --allow spawn 'vals=[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]' leaves=4",
+                "run target/guests/wordcount.wasm --allow spawn folder=/docs --dir docs::/docs:ro",
             ]
         );
     }

@@ -50,17 +50,25 @@ pub(crate) fn build() -> anyhow::Result<ExitCode> {
 
 /// Runs a command at the top of the repository, saying so, and passes on how it ended.
 pub(crate) fn run(command: &mut Command, shown: &str) -> anyhow::Result<ExitCode> {
+    run_in_place(command.current_dir(root()), shown)
+}
+
+/// As [`run`], in the folder that the command says.
+pub(crate) fn run_in_place(command: &mut Command, shown: &str) -> anyhow::Result<ExitCode> {
     say(&format!("$ {shown}"));
-    let status = command.current_dir(root()).status().with_context(|| format!("cannot run {shown}"))?;
+    let status = command.status().with_context(|| format!("cannot run {shown}"))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 fn run_cargo(arguments: &[&str]) -> anyhow::Result<ExitCode> {
-    // The cargo that runs us, so that both agree on the toolchain.
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let shown: Vec<_> = arguments.iter().map(|word| quoted(word)).collect();
-    run(Command::new(cargo).args(arguments), &format!("cargo {}", shown.join(" ")))
+    run(Command::new(cargo()).args(arguments), &format!("cargo {}", shown.join(" ")))
+}
+
+/// The cargo that runs us, so that both agree on the toolchain.
+pub(crate) fn cargo() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"))
 }
 
 /// A word as a shell needs it.

@@ -7,6 +7,9 @@ mod demo;
 mod guests;
 mod host;
 mod languages;
+mod ordinary;
+mod products;
+mod sabotage;
 mod workspace;
 
 use std::process::ExitCode;
@@ -32,12 +35,25 @@ enum Chore {
     Languages,
     /// Build everything and run two of the examples.
     Demo,
-    /// Build the guests in all languages and run the tests.
+    /// Build the guests in all languages and run the tests; as root, those from end to end once
+    /// more as an ordinary user.
     Test {
         /// Arguments for cargo test. Name a test rather than a package: another selection
         /// of packages can mean to compile the engine again.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
         arguments: Vec<String>,
+    },
+    /// As root, run the end-to-end suite as a user who is not.
+    Ordinary {
+        /// Arguments for the test program, such as a part of a test's name.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
+    /// Switch off each protection in turn, and require that its tests notice.
+    Sabotage {
+        /// Only these protections.
+        #[arg(value_name = "PROTECTION")]
+        protections: Vec<String>,
     },
     /// Build the guests and run the benchmarks.
     Bench {
@@ -61,7 +77,13 @@ fn run(chore: Chore) -> anyhow::Result<ExitCode> {
         Chore::Guests => guests::build().map(|()| ExitCode::SUCCESS),
         Chore::Languages => guests::build().and_then(|()| languages::build()).map(|()| ExitCode::SUCCESS),
         Chore::Demo => demo::run(),
-        Chore::Test { arguments } => host::test(&arguments),
+        Chore::Test { arguments } => match host::test(&arguments)? {
+            // Whoever asks for some tests has seen them.
+            ExitCode::SUCCESS if arguments.is_empty() => ordinary::run(&[]),
+            ended => Ok(ended),
+        },
+        Chore::Ordinary { arguments } => ordinary::run(&arguments),
+        Chore::Sabotage { protections } => sabotage::run(&protections),
         Chore::Bench { arguments } => host::bench(&arguments),
     }
 }

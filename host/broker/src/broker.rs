@@ -8,10 +8,12 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use greenroom_abi::kind::{Exit, PermissionDenied, SpawnFailed};
 use greenroom_abi::{ActorId, RemoteError};
+use greenroom_sabotage::Protection;
+use greenroom_sandbox::Without;
 use greenroom_transport::{Attachment, Channel, attach, channel_from_fd, socket_channel, socket_pipe};
 use greenroom_wire::control::{Init, Limits, RequestId, Rights, SpawnSpec, ToActor, ToBroker};
 use rustix::process::{Signal, pidfd_send_signal};
@@ -19,10 +21,12 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::catalogue::{Catalogue, Resolved};
+use crate::conduct;
 use crate::discovery::{self, Progress};
 use crate::grants::{self, Grant, GrantError};
 use crate::introduce;
 use crate::ladder::{Ladder, Rung};
+use crate::lookup::{self, Turns};
 use crate::output::{self, Tail};
 use crate::process::TITLE;
 use crate::quota::{self, Standing};
@@ -39,18 +43,25 @@ use crate::watch::{Event, FoundBeyond, Watch};
 /// control packet holds.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 
+/// How long the end of a broker waits for what it has left to other threads.
+const LAST_LOOKUPS: Duration = Duration::from_secs(1);
+
 /// What a run is made of.
 pub struct Settings {
     /// The tree's name, shown in the process list.
     pub tree: String,
     /// The components there are.
     pub catalogue: Catalogue,
-    /// The bounds of every actor.
+    /// The bounds of every actor, which may give those it starts less.
     pub limits: Limits,
     /// What the operator may grant to its root actors.
     pub grants: Vec<Grant>,
-    /// What root actors may do beyond the tree.
+    /// The walls that actors do not raise around themselves.
+    pub without: Without,
+    /// What the operator may do, and grant to its root actors.
     pub rights: Rights,
+    /// The pipe that actors with the right to it have as standard input; none: it is closed.
+    pub stdin: Option<OwnedFd>,
     /// The log filter of actor processes, in `tracing`'s syntax.
     pub log: Option<String>,
     /// How processes are started.
@@ -113,6 +124,8 @@ impl Broker {
                     Err(error) => tracing::error!(%error, "the broker has no control channel"),
                 }
             });
+            // A name server may let a lookup wait for longer than anybody would.
+            runtime.shutdown_timeout(LAST_LOOKUPS);
         })?;
         Ok((Self { operator, stop: Some(stop), thread: Some(thread) }, theirs))
     }
@@ -140,6 +153,7 @@ struct Loop {
     /// The way beyond the tree, if there is one.
     beyond: Option<Beyond>,
     book: Logbook,
+    lookups: Turns,
     events: mpsc::UnboundedReceiver<Event>,
     visits: mpsc::UnboundedReceiver<Visit>,
     watch: Watch,
@@ -157,10 +171,12 @@ impl Loop {
     ) -> Self {
         let (watch, events) = Watch::new();
         let tree = Tree::default();
-        let mut broker = Self { settings, tree, operator: key, beyond, book, events, visits, watch };
-        let packets = broker.watch.channel(key, broker.reporter(&id, &[]), channel);
+        let lookups = Turns::default();
+        let mut broker = Self { settings, tree, operator: key, beyond, book, lookups, events, visits, watch };
+        let packets = broker.watch.channel(key, broker.reporter(&id, &[]), &broker.settings.limits, channel);
         let record = Record {
-            rights: broker.settings.rights,
+            rights: broker.settings.rights.clone(),
+            limits: broker.settings.limits.clone(),
             grants: broker.settings.grants.clone(),
             ..Record::new(id, std::process::id(), packets)
         };
@@ -202,14 +218,21 @@ impl Loop {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Message { actor, message } => self.handle_message(actor, message),
-            Event::Exited { actor, exit } => self.handle_exit(actor, exit),
-            Event::Misbehaved { actor, how } => {
-                tracing::error!(actor = %self.name(actor), how, "broke the control protocol; killed");
-                self.kill(actor);
+            Event::Message { actor, message, turn: _turn } => {
+                match conduct::lie(&self.tree, self.operator, actor, &message) {
+                    Some(how) if !Protection::Conduct.is_off() => self.punish(actor, &how),
+                    _ => self.handle_message(actor, message),
+                }
             }
+            Event::Exited { actor, exit } => self.handle_exit(actor, exit),
+            Event::Misbehaved { actor, how } => self.punish(actor, &how),
             Event::Published { actor, result } => self.handle_published(actor, result),
             Event::FoundBeyond { asker, request, result } => self.handle_found(asker, request, result),
+            Event::LookedUp { asker, request, result } => {
+                let Some(record) = self.tree.get_mut(asker) else { return };
+                record.lookups = record.lookups.saturating_sub(1);
+                record.tell(&ToActor::LookedUp { request, result: result.map_err(Box::new) }, Vec::new());
+            }
             Event::ListedBeyond { asker, request, result } => {
                 let Some(record) = self.tree.get(asker) else { return };
                 discovery::tell_all(record, request, result.map_err(Into::into));
@@ -217,17 +240,29 @@ impl Loop {
         }
     }
 
+    /// Kills an actor that has said what no honest one does.
+    fn punish(&mut self, actor: Key, how: &str) {
+        let Some(record) = self.tree.get(actor).filter(|record| !record.is_gone()) else { return };
+        tracing::error!(actor = %record.id, pid = record.pid, how, "broke the control protocol; killed");
+        match record.stage {
+            Stage::Starting(_) => {
+                self.doom(actor, Failure::Reason(format!("it broke the control protocol: {how}")))
+            }
+            _ => self.kill(actor),
+        }
+    }
+
     fn handle_visit(&mut self, visit: Visit) {
         match visit {
             // Its slot is free once it is with the actor, which bounds it from then on.
             Visit::Connect { place, guest, pipe, slot: _slot } => {
-                visits::connect(&mut self.tree, &self.settings.limits, &place, guest, pipe);
+                visits::connect(&mut self.tree, &place, guest, pipe);
             }
             Visit::Describe { place, reply } => {
                 let _ = reply.send(visits::describe(&self.tree, &self.settings.catalogue, &place));
             }
             Visit::Status { reply } => {
-                let _ = reply.send(visits::status(&mut self.tree, self.operator, &self.settings.tree));
+                let _ = reply.send(visits::status(&mut self.tree, self.operator, &self.settings));
             }
             Visit::Cancel { place, reply } => self.cancel_for_visitor(&place, reply),
             Visit::Locate { place, reply } => {
@@ -254,14 +289,13 @@ impl Loop {
             }
             ToBroker::CancelActor { request, actor: target } => self.cancel(actor, request, &target),
             ToBroker::Find { request, name, wait } => {
-                if discovery::find(&mut self.tree, &self.settings.limits, actor, request, name, wait)
-                    == Progress::Nobody
-                {
+                if discovery::find(&mut self.tree, actor, request, name, wait) == Progress::Nobody {
                     self.look_beyond(actor, request);
                 }
             }
             ToBroker::AbandonFind { request } => discovery::abandon(&mut self.tree, actor, request),
             ToBroker::List { request, name } => self.list(actor, request, name),
+            ToBroker::LookUp { request, name } => self.look_up(actor, request, name),
             ToBroker::Measured { tasks } => {
                 if let Some(record) = self.tree.get_mut(actor) {
                     visits::counted(record, tasks);
@@ -288,20 +322,27 @@ impl Loop {
         if record.ladder.is_some() {
             return Err(failed(format!("actor `{}` is being cancelled", record.id)));
         }
-        let standing =
-            Standing { children: record.children.len(), depth: record.path.len(), tree: self.tree.actors() };
-        quota::check(standing, &self.settings.limits)?;
+        if !record.rights.spawn && !Protection::Spawn.is_off() {
+            return Err(RemoteError::of(&PermissionDenied { right: "spawn".to_owned() }));
+        }
+        let standing = Standing { children: record.children.len(), depth: record.path.len() };
+        quota::check(standing, &record.limits)?;
+        self.tree.above(parent).try_for_each(|(above, alive)| quota::check_below(alive, &above.limits))?;
+        let limits = quota::lowered(&record.id, &record.limits, &spec.limits)
+            .map_err(|refused| refused.unwrap_or_else(|error| failed(error.to_string())))?;
         let granted = grants::narrow(&record.grants, &spec.dirs).map_err(|error| match error {
             GrantError::Denied(right) => RemoteError::of(&PermissionDenied {
                 right: format!("actor `{}` cannot grant what it does not have: {right}", record.id),
             }),
             other => failed(other.to_string()),
         })?;
-        let wanted = Rights { publish: spec.publish || spec.rights.publish, ..spec.rights };
-        record.rights.narrow(wanted).map_err(|right| {
+        let wanted = Rights { publish: spec.publish || spec.rights.publish, ..spec.rights.clone() };
+        if let Err(right) = record.rights.narrow(wanted)
+            && !Protection::Rights.is_off()
+        {
             let right = format!("actor `{}` has no right `{right}` to use or pass on", record.id);
-            RemoteError::of(&PermissionDenied { right })
-        })?;
+            return Err(RemoteError::of(&PermissionDenied { right }));
+        }
         discovery::check_unique(&self.tree, &spec.name, spec.unique)?;
         if spec.publish && self.beyond.is_none() {
             return Err(failed("it cannot be published: its host keeps to itself".to_owned()));
@@ -310,7 +351,10 @@ impl Loop {
         let path: Vec<String> = record.path.iter().cloned().chain([spec.name.clone()]).collect();
         let is_root = parent == self.operator;
         let parent_id = record.id.clone();
-        self.give_birth(parent, request, &spec, path, is_root, parent_id, granted, resolved)
+        if let Some(record) = self.tree.get_mut(parent).filter(|_| !is_root) {
+            quota::check_rate(&mut record.starts, Instant::now(), &record.limits)?;
+        }
+        self.give_birth(parent, request, &spec, path, is_root, parent_id, granted, limits, resolved)
             .map_err(|error| failed(format!("the system refuses: {error}")))
     }
 
@@ -324,6 +368,7 @@ impl Loop {
         is_root: bool,
         parent_id: ActorId,
         granted: Vec<Grant>,
+        limits: Limits,
         resolved: Resolved,
     ) -> io::Result<()> {
         let key = Uuid::new_v4();
@@ -337,6 +382,10 @@ impl Loop {
         for grant in &granted {
             attachments.push(attach(grant.descriptor()?));
         }
+        let stdin = self.settings.stdin.as_ref().filter(|_| spec.rights.stdin);
+        if let Some(stdin) = stdin {
+            attachments.push(attach(stdin.try_clone()?));
+        }
         let init = Init {
             id: id.clone(),
             path: path.clone(),
@@ -346,8 +395,11 @@ impl Loop {
             modules: resolved.modules.clone(),
             dirs: granted.iter().map(|grant| (grant.guest_path(), grant.writable())).collect(),
             env: spec.env.clone(),
-            rights: spec.rights,
-            limits: self.settings.limits.clone(),
+            args: spec.args.clone(),
+            stdin: stdin.is_some(),
+            rights: spec.rights.clone(),
+            limits: limits.clone(),
+            without: self.settings.without.names(),
             log: self.settings.log.clone(),
         };
         let title = format!("{TITLE}{}/{}", self.settings.tree, path.join("/"));
@@ -355,21 +407,23 @@ impl Loop {
         tracing::debug!(actor = %id, pid, "process started");
         let tail = Tail::default();
         let reporter = self.reporter(&id, &path);
-        let out = output::read(stdout, Stream::Stdout, None, reporter.clone())?;
-        let err = output::read(stderr, Stream::Stderr, Some(tail.clone()), reporter.clone())?;
+        let out = output::read(stdout, Stream::Stdout, None, reporter.clone(), &limits)?;
+        let err = output::read(stderr, Stream::Stderr, Some(tail.clone()), reporter.clone(), &limits)?;
         self.watch.process(key, pidfd.try_clone()?, reap, out, err)?;
-        let packets = self.watch.channel(key, reporter, channel_from_fd(ours)?);
+        let packets = self.watch.channel(key, reporter, &limits, channel_from_fd(ours)?);
         let record = Record {
             path,
             // A tree's root is found by all.
             published: spec.publish || (is_root && self.beyond.is_some()),
             unique: spec.unique,
-            rights: spec.rights,
+            rights: spec.rights.clone(),
+            starts: quota::starts(&limits),
+            limits: limits.clone(),
             parent: Some(parent),
             stage: Stage::Starting(Birth {
                 request,
                 pipe: near,
-                deadline: Instant::now() + self.settings.limits.spawn,
+                deadline: Instant::now() + limits.spawn,
                 step: Step::Loading,
                 failure: None,
             }),
@@ -465,7 +519,7 @@ impl Loop {
 
     /// Looks again at the questions for a name: who has it has changed, or what can be sent there.
     fn look_again(&mut self, name: &str) {
-        for (asker, request) in discovery::revisit(&mut self.tree, &self.settings.limits, name) {
+        for (asker, request) in discovery::revisit(&mut self.tree, name) {
             self.look_beyond(asker, request);
         }
     }
@@ -479,9 +533,19 @@ impl Loop {
         }
     }
 
+    fn look_up(&mut self, asker: Key, request: RequestId, name: String) {
+        let Some(record) = self.tree.get_mut(asker) else { return };
+        match lookup::begin(record, &name) {
+            Ok(()) => self.watch.look_up(asker, request, self.lookups.clone(), name),
+            Err(error) => {
+                record.tell(&ToActor::LookedUp { request, result: Err(Box::new(error)) }, Vec::new());
+            }
+        }
+    }
+
     fn handle_taken(&mut self, actor: Key) {
         let Some(record) = self.tree.get_mut(actor) else { return };
-        let was_full = record.untaken >= self.settings.limits.finds;
+        let was_full = record.untaken >= record.limits.finds;
         record.untaken = record.untaken.saturating_sub(1);
         if was_full {
             let name = record.id.name.clone();
@@ -508,7 +572,8 @@ impl Loop {
             };
             return self.tell(asker, &ended(result));
         };
-        if key == asker || !self.tree.owns(asker, key) {
+        let owns = self.tree.owns(asker, key) || Protection::Owners.is_off();
+        if key == asker || !owns {
             return self.tell(asker, &ended(Err(denied(&self.name(key)))));
         }
         let by = record.id.clone();
@@ -536,7 +601,7 @@ impl Loop {
                     self.doom(key, Failure::Reason("it was cancelled while it started".to_owned()));
                 }
                 _ => {
-                    record.ladder = Some(Ladder::ask(Instant::now(), &self.settings.limits));
+                    record.ladder = Some(Ladder::ask(Instant::now(), &record.limits));
                     record.tell(&ToActor::Cancel { by }, Vec::new());
                     tracing::trace!(actor = %record.id, "asked to end");
                     self.retire(key);
@@ -556,14 +621,15 @@ impl Loop {
             };
             if let Stage::Starting(birth) = &record.stage
                 && birth.deadline <= now
+                && !Protection::StartUp.is_off()
             {
-                let waited = self.settings.limits.spawn;
+                let waited = record.limits.spawn;
                 self.doom(key, Failure::Reason(format!("it was not ready within {waited:?}")));
                 continue;
             }
             discovery::expire(record, now);
             let Some(ladder) = &mut record.ladder else { continue };
-            match ladder.climb(now, held_up, &self.settings.limits) {
+            match ladder.climb(now, held_up, &record.limits) {
                 Some(Rung::Ordered) => {
                     tracing::trace!(actor = %record.id, after = ?ladder.elapsed(now), "ordered to exit");
                     record.tell(&ToActor::Exit, Vec::new());
@@ -631,7 +697,8 @@ impl Loop {
         }
         self.retire(actor);
         introduce::announce_exit(&mut self.tree, actor, &exit);
-        for child in self.tree.get(actor).map(|record| record.children.clone()).unwrap_or_default() {
+        let children = self.tree.get(actor).map(|record| record.children.clone()).unwrap_or_default();
+        for child in children.into_iter().filter(|_| !Protection::Descendants.is_off()) {
             self.kill(child);
         }
         for pruned in self.tree.prune(actor) {

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use greenroom_abi::kind::{LimitExceeded, NameTaken};
 use greenroom_abi::{ActorId, RemoteError};
-use greenroom_wire::control::{ActorEntry, Limits, RequestId, ToActor, encode};
+use greenroom_sabotage::Protection;
+use greenroom_wire::control::{ActorEntry, RequestId, ToActor, encode};
 
 use crate::introduce::{failed, introduce};
 use crate::tree::{Key, Record, Tree};
@@ -47,23 +48,17 @@ pub(crate) enum Progress {
 }
 
 /// Takes in a question for an actor.
-pub(crate) fn find(
-    tree: &mut Tree,
-    limits: &Limits,
-    asker: Key,
-    request: RequestId,
-    name: String,
-    wait: bool,
-) -> Progress {
+pub(crate) fn find(tree: &mut Tree, asker: Key, request: RequestId, name: String, wait: bool) -> Progress {
     let Some(record) = tree.get_mut(asker) else { return Progress::Settled };
-    let refusal = if record.searches.len() + record.untaken >= limits.finds {
-        let limit = LimitExceeded { limit: "finds".to_owned(), value: limits.finds as u64 };
-        Some(Box::new(RemoteError::of(&limit)))
-    } else if wait && record.ladder.is_some() {
-        Some(ending(record))
-    } else {
-        None
-    };
+    let refusal =
+        if record.searches.len() + record.untaken >= record.limits.finds && !Protection::Finds.is_off() {
+            let limit = LimitExceeded { limit: "finds".to_owned(), value: record.limits.finds as u64 };
+            Some(Box::new(RemoteError::of(&limit)))
+        } else if wait && record.ladder.is_some() {
+            Some(ending(record))
+        } else {
+            None
+        };
     match refusal {
         Some(error) => {
             record.tell(&ToActor::Found { request, result: Err(error) }, Vec::new());
@@ -71,7 +66,7 @@ pub(crate) fn find(
         }
         None => {
             record.searches.insert(request, Search { name, wait, patience: None, lookout: None });
-            pursue(tree, limits, asker, request)
+            pursue(tree, asker, request)
         }
     }
 }
@@ -128,13 +123,13 @@ pub(crate) fn forsake(record: &mut Record) {
 
 /// Looks again at all questions for a name; gives those for whom there is nobody.
 #[must_use = "what the tree cannot answer, the machine may"]
-pub(crate) fn revisit(tree: &mut Tree, limits: &Limits, name: &str) -> Vec<(Key, RequestId)> {
+pub(crate) fn revisit(tree: &mut Tree, name: &str) -> Vec<(Key, RequestId)> {
     let mut open = Vec::new();
     for key in tree.keys() {
         let searches = tree.get(key).into_iter().flat_map(|record| &record.searches);
         open.extend(searches.filter(|(_, search)| search.name == name).map(|(request, _)| (key, *request)));
     }
-    open.retain(|(key, request)| pursue(tree, limits, *key, *request) == Progress::Nobody);
+    open.retain(|(key, request)| pursue(tree, *key, *request) == Progress::Nobody);
     open
 }
 
@@ -149,10 +144,10 @@ pub(crate) fn expire(record: &mut Record, now: Instant) {
 }
 
 /// Answers a question if the tree can.
-fn pursue(tree: &mut Tree, limits: &Limits, asker: Key, request: RequestId) -> Progress {
+fn pursue(tree: &mut Tree, asker: Key, request: RequestId) -> Progress {
     let search = tree.get(asker).and_then(|record| record.searches.get(&request));
     let Some(found) = search.map(|search| tree.find(&search.name, asker)) else { return Progress::Settled };
-    let full = |key| tree.get(key).is_some_and(|record| record.untaken >= limits.finds);
+    let full = |key| tree.get(key).is_some_and(|record| record.untaken >= record.limits.finds);
     match found {
         Some(found) if !full(found) => {
             let (id, pipe) = match introduce(tree, asker, found) {
@@ -169,9 +164,9 @@ fn pursue(tree: &mut Tree, limits: &Limits, asker: Key, request: RequestId) -> P
             Progress::Settled
         }
         _ => {
-            let held_up = found.map(|_| Instant::now() + limits.start);
-            let search = tree.get_mut(asker).and_then(|record| record.searches.get_mut(&request));
-            if let Some(search) = search {
+            let Some(record) = tree.get_mut(asker) else { return Progress::Settled };
+            let held_up = found.map(|_| Instant::now() + record.limits.start);
+            if let Some(search) = record.searches.get_mut(&request) {
                 search.patience = held_up.map(|until| search.patience.unwrap_or(until));
             }
             if found.is_some() { Progress::Settled } else { Progress::Nobody }
@@ -257,7 +252,7 @@ fn tell_entries(record: &Record, request: RequestId, entries: Vec<ActorEntry>) {
 pub(crate) mod tests {
     use std::time::{Duration, SystemTime};
 
-    use greenroom_wire::control::decode;
+    use greenroom_wire::control::{Limits, decode};
     use uuid::Uuid;
 
     use super::*;
@@ -270,24 +265,20 @@ pub(crate) mod tests {
         ask(tree, asker, request, name, false);
     }
 
-    fn wait(tree: &mut Tree, asker: Key, request: RequestId, name: &str) {
+    pub(crate) fn wait(tree: &mut Tree, asker: Key, request: RequestId, name: &str) {
         ask(tree, asker, request, name, true);
     }
 
     fn ask(tree: &mut Tree, asker: Key, request: RequestId, name: &str, wait: bool) {
-        if super::find(tree, &bounds(), asker, request, name.to_owned(), wait) == Progress::Nobody {
+        if super::find(tree, asker, request, name.to_owned(), wait) == Progress::Nobody {
             give_up(tree, asker, request);
         }
     }
 
     fn again(tree: &mut Tree, name: &str) {
-        for (asker, request) in revisit(tree, &bounds(), name) {
+        for (asker, request) in revisit(tree, name) {
             give_up(tree, asker, request);
         }
-    }
-
-    fn bounds() -> Limits {
-        Limits { finds: 4, ..Limits::default() }
     }
 
     fn silent(channel: &mut Channel) -> bool {
@@ -400,7 +391,7 @@ pub(crate) mod tests {
         // The other is told past the time for a start.
         let record = tree.get_mut(below).expect("there");
         let due = record.due().expect("something is due");
-        assert!((before..Instant::now() + bounds().start).contains(&due));
+        assert!((before..Instant::now() + Limits::default().start).contains(&due));
         expire(record, due - Duration::from_millis(1));
         assert!(silent(&mut of_below));
         let record = tree.get_mut(below).expect("there");

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
+use greenroom_sabotage::Protection;
 use greenroom_wire::control::DirGrant;
 
 /// A folder that an actor may see.
@@ -82,7 +83,7 @@ fn narrow_one(parent: &[Grant], wanted: &DirGrant) -> Result<Grant, GrantError> 
         .filter(|grant| source.starts_with(&grant.path))
         .max_by_key(|grant| grant.path.as_os_str().len())
         .ok_or_else(|| GrantError::Denied(format!("directory `{}`", wanted.source)))?;
-    if wanted.writable && !holder.writable {
+    if wanted.writable && !holder.writable && !Protection::Folders.is_off() {
         return Err(GrantError::Denied(format!("write access to directory `{}`", wanted.source)));
     }
     let below = source.strip_prefix(&holder.path).unwrap_or(Path::new(""));

@@ -134,6 +134,7 @@ pub(crate) mod tests {
             let mut record = record(names.next().expect("four"), parent);
             record.packets = packets;
             record.id.uuid = key.to_string();
+            record.limits.finds = 4;
             tree.insert(key, record);
             if parent.is_some() {
                 tree.enlist(key, SystemTime::now());

@@ -11,6 +11,7 @@
 
 use std::time::{Duration, Instant};
 
+use greenroom_sabotage::Protection;
 use greenroom_wire::control::Limits;
 
 /// How long an actor has to leave once the last descendant that held it up is gone, and how
@@ -74,6 +75,7 @@ impl Ladder {
                 self.rung = Rung::Ordered;
                 self.due = Some(now + limits.order);
             }
+            Rung::Asked | Rung::Ordered if Protection::Kill.is_off() => return None,
             Rung::Asked | Rung::Ordered => {
                 self.rung = Rung::Killed;
                 self.due = None;

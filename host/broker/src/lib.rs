@@ -5,10 +5,14 @@
 
 mod broker;
 mod catalogue;
+mod compiler;
+mod conduct;
 mod discovery;
 mod grants;
+mod harmless;
 mod introduce;
 mod ladder;
+mod lookup;
 mod output;
 mod process;
 mod quota;
@@ -22,8 +26,11 @@ mod watch;
 
 pub use broker::{Broker, Settings, StartError};
 pub use catalogue::{Catalogue, ModuleOptions};
+pub use compiler::{COMPILER, CompileBounds, ExecCompiler, is_compiler, run_compiler};
 pub use grants::{Grant, GrantError};
-pub use process::{ACTOR, is_actor, run_actor};
+pub use greenroom_sandbox::{Support, UnknownWall, Wall, Without};
+pub use harmless::harmless;
+pub use process::{ACTOR, is_actor, run_actor, walls_around};
 pub use registry::{Directory, Entry, Publication, Registry, RegistryError, Seat};
 pub use report::{Report, Stream};
 pub use spawner::{ExecSpawner, Process, Spawner};

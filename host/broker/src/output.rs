@@ -1,17 +1,22 @@
 //! What actors write to their standard streams.
 //!
 //! Owns: cutting it into lines, and the last lines of standard error for obituaries. Must not
-//! know: terminals. Invariant: a line is at most [`MAX_LINE_BYTES`] long; a reader that is slow
-//! holds up only the actor that writes.
+//! know: terminals. Invariant: a line is at most [`MAX_LINE_BYTES`] long; a reader that is slow, and
+//! the bound on lines in a second, hold up only the actor that writes, and nothing is lost.
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
+use greenroom_sabotage::Protection;
+use greenroom_wire::Bucket;
+use greenroom_wire::control::Limits;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
+use crate::harmless::harmless;
 use crate::report::{Report, Stream};
 use crate::station::Reporter;
 
@@ -52,8 +57,10 @@ pub(crate) fn read(
     stream: Stream,
     tail: Option<Tail>,
     reporter: Reporter,
+    limits: &Limits,
 ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut pipe = pipe::Receiver::from_owned_fd(pipe)?;
+    let mut pace = Bucket::new(limits.output_rate, limits.output_rate);
     Ok(async move {
         let mut pending = Vec::new();
         let mut buffer = vec![0; MAX_LINE_BYTES];
@@ -61,12 +68,17 @@ pub(crate) fn read(
             let count = pipe.read(&mut buffer).await.unwrap_or(0);
             pending.extend_from_slice(&buffer[..count]);
             while let Some((line, rest)) = cut(&pending, count == 0) {
-                let text = String::from_utf8_lossy(line).into_owned();
+                let text = harmless(&String::from_utf8_lossy(line)).into_owned();
                 pending.drain(..rest);
                 if let Some(tail) = &tail {
                     tail.push(&text);
                 }
                 let report = Report::Output { actor: reporter.actor.name.clone(), stream, line: text };
+                while let Err(wait) = pace.take(Instant::now())
+                    && !Protection::OutputRate.is_off()
+                {
+                    tokio::time::sleep(wait).await;
+                }
                 if !reporter.send(report).await {
                     return;
                 }

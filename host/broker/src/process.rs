@@ -1,23 +1,37 @@
 //! The life of an actor's process, from its first instruction to its exit status.
 //!
-//! Owns: taking over the control channel, loading the modules, serving. Must not know: the
-//! tree. Invariant: it cannot outlive the broker: the kernel kills it with the thread that
-//! started it, and the end of its control channel makes it exit.
+//! Owns: taking over the control channel, raising the walls, loading the modules, serving. Must not
+//! know: the tree. Invariant: it cannot outlive the broker: the kernel kills it with the thread that
+//! started it, and the end of its control channel makes it exit. No guest code runs, and no thread
+//! is started, before all walls stand.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
-use greenroom_engine::{Engine, Grants, LoadedComponent, Modules};
+use greenroom_engine::{Engine, Grants, LoadedComponent, Mapped, Modules};
 use greenroom_runtime::{Actor, End, Identity};
+use greenroom_sabotage::Protection;
+use greenroom_sandbox::{Network, Ports, Purpose, UnknownWall, Walls, Without, close_inherited};
 use greenroom_transport::{Attachment, Channel, Packet, channel_from_fd};
+use greenroom_wire::Pattern;
 use greenroom_wire::control::{self, Init, ToActor, ToBroker};
 use rustix::net::SocketType;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 /// The exit status of an actor that was ordered to exit: what a shell gives for SIGTERM.
 const ORDERED: i32 = 143;
+
+/// The most threads that wait for files at once; each takes a stack out of the process's memory.
+const FILE_THREADS: usize = 16;
+
+/// The descriptors that an actor may have open beside those to its children and to others.
+const OPEN_FILES: u64 = 1024;
+
+/// From how many ports on the kernel is asked to leave all of them open.
+const MOST_PORTS: usize = 1024;
 
 /// What the title of every actor's process begins with; its tree and its place in it follow.
 pub(crate) const TITLE: &str = "greenroom: ";
@@ -50,11 +64,15 @@ pub fn run_actor() -> ExitCode {
 }
 
 fn live() -> io::Result<End> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    close_inherited()?;
+    if !Protection::ParentDeath.is_off() {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+    }
     let control = rustix::io::dup(rustix::stdio::stdin())?;
     rustix::io::fcntl_setfd(&control, rustix::io::FdFlags::CLOEXEC)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(FILE_THREADS).build()?;
     runtime.block_on(async {
         let channel = channel_from_fd(control).map_err(|_| by_hand())?;
         let Some((init, attachments)) = introduction(&channel).await? else { return Ok(End::BrokerGone) };
@@ -93,27 +111,36 @@ async fn serve(channel: Channel, init: Init, attachments: Vec<Attachment>) -> io
         Attachment::Memory(_) => Err(io::Error::other("a descriptor was expected")),
     });
     let mut fds = fds.collect::<io::Result<Vec<OwnedFd>>>()?;
-    let folders = fds.split_off(init.components.min(fds.len()));
+    let mut folders = fds.split_off(init.components.min(fds.len()));
+    let input = folders.split_off(init.dirs.len().min(folders.len())).pop().filter(|_| init.stdin);
     let components: Vec<_> = fds.into_iter().map(|code| LoadedComponent { code }).collect();
     let dirs = init.dirs.iter().zip(folders).map(|((path, writable), fd)| (path.clone(), fd, *writable));
     let grants = Grants {
         dirs: dirs.collect(),
         env: init.env.clone(),
+        args: init.args.clone(),
+        rights: init.rights.clone(),
+        input,
         output: [
             Some(rustix::io::dup(rustix::stdio::stdout())?),
             Some(rustix::io::dup(rustix::stdio::stderr())?),
         ],
     };
     let engine = Engine::new().map_err(|error| io::Error::other(error.to_string()))?;
+    let loaded = async {
+        let mapped = enclose(&init, &engine, &components, &grants).map_err(|error| error.to_string())?;
+        let loaded = Modules::load(&engine, &init.modules, &mapped, grants, &init.limits).await;
+        loaded.map_err(|error| error.to_string())
+    };
     let loaded = tokio::select! {
-        loaded = Modules::load(&engine, &init.modules, &components, grants) => loaded,
+        loaded = loaded => loaded,
         // Nothing but orders can come before the actor is ready.
         _ = channel.receive() => return Ok(End::Ordered),
     };
     let modules = match loaded {
         Ok(modules) => modules,
-        Err(error) => {
-            let message = ToBroker::LoadFailed { reason: error.to_string() };
+        Err(reason) => {
+            let message = ToBroker::LoadFailed { reason };
             let bytes = control::encode(&message).map_err(io::Error::other)?;
             channel.send(Packet { bytes, attachments: Vec::new() }).await?;
             // The broker ends this process; its death is the answer.
@@ -132,6 +159,62 @@ async fn serve(channel: Channel, init: Init, attachments: Vec<Attachment>) -> io
     actor.serve_parent(init.parent, pipe)?;
     actor.ready();
     Ok(actor.run(channel, outbox).await)
+}
+
+/// Raises the walls around this process. In between, when all stand but the last, the components'
+/// code is mapped: what must not be trusted is first looked at behind them, and nothing can be mapped
+/// to be executed behind the last.
+fn enclose(
+    init: &Init,
+    engine: &Engine,
+    components: &[LoadedComponent],
+    grants: &Grants,
+) -> Result<Mapped, Box<dyn std::error::Error>> {
+    let folders = grants.dirs.iter().map(|(_, folder, writable)| (folder.as_fd(), *writable));
+    let code = components.iter().map(|component| component.code.as_fd());
+    let walls = walls_around(init, folders.collect(), code.collect())?;
+    let outer = walls.raise_first()?;
+    let mapped = Mapped::map(engine, &init.modules, components)?;
+    outer.raise_last()?;
+    Ok(mapped)
+}
+
+/// The walls around the process of an actor that has these folders, open, each with whether it may
+/// write there, and these files of compiled code.
+///
+/// # Errors
+/// [`UnknownWall`] when it is to go without one that there is not.
+pub fn walls_around<'a>(
+    init: &Init,
+    folders: Vec<(BorrowedFd<'a>, bool)>,
+    code: Vec<BorrowedFd<'a>>,
+) -> Result<Walls<'a>, UnknownWall> {
+    let links = init.limits.children + init.limits.finds + init.limits.actors;
+    Ok(Walls {
+        without: Without::named(&init.without)?,
+        purpose: Purpose::Actor,
+        data_bytes: init.limits.data_bytes(),
+        open_files: OPEN_FILES.saturating_add(links as u64),
+        cpu_seconds: None,
+        folders,
+        readable: code,
+        network: network(&init.rights.network),
+    })
+}
+
+/// The ports that these lead to. Nobody connects to an actor: there is none to take connections at.
+fn network(patterns: &[Pattern]) -> Network {
+    let ranges = patterns.iter().map(Pattern::ports);
+    let count: usize = ranges.clone().map(|(first, last)| usize::from(last - first) + 1).sum();
+    let connect = match count <= MOST_PORTS {
+        true => Ports::Only(ranges.flat_map(|(first, last)| first..=last).collect()),
+        false => Ports::Any,
+    };
+    if patterns.is_empty() {
+        Network::None
+    } else {
+        Network::Some { connect, bind: Ports::Only(BTreeSet::new()) }
+    }
 }
 
 /// A name as the kernel shows it beside the process number: 15 bytes, no NUL.

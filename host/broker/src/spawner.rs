@@ -51,6 +51,7 @@ impl Spawner for ExecSpawner {
             .arg0(title)
             .args(&self.arguments)
             .env_clear()
+            .envs(greenroom_sabotage::environment())
             // A group of its own: a terminal's Ctrl-C is for the broker, which then asks.
             .process_group(0)
             .stdin(Stdio::from(control))

@@ -11,7 +11,8 @@ use std::time::{Instant, SystemTime};
 use greenroom_abi::kind::Exit;
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::{Attachment, Packet};
-use greenroom_wire::control::{EnabledModule, RequestId, Rights, ToActor, encode};
+use greenroom_wire::Bucket;
+use greenroom_wire::control::{EnabledModule, Limits, RequestId, Rights, ToActor, encode};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -19,6 +20,7 @@ use crate::discovery::Search;
 use crate::grants::Grant;
 use crate::ladder::Ladder;
 use crate::output::Tail;
+use crate::quota;
 use crate::registry::Publication;
 use crate::station::Reply;
 
@@ -41,6 +43,9 @@ pub(crate) struct Record {
     /// Whether no other may have its name.
     pub(crate) unique: bool,
     pub(crate) rights: Rights,
+    pub(crate) limits: Limits,
+    /// How often it has started children.
+    pub(crate) starts: Bucket,
     pub(crate) parent: Option<Key>,
     pub(crate) children: Vec<Key>,
     /// Those it has found, and those who have found it: a pipe leads to each.
@@ -49,6 +54,8 @@ pub(crate) struct Record {
     pub(crate) strangers: BTreeSet<String>,
     /// Its questions for others that have no answer yet.
     pub(crate) searches: BTreeMap<RequestId, Search>,
+    /// How many names of hosts are being looked up for it.
+    pub(crate) lookups: usize,
     /// How many pipes to others it has been sent and has not taken.
     pub(crate) untaken: usize,
     pub(crate) stage: Stage,
@@ -127,11 +134,14 @@ impl Record {
             publication: None,
             unique: false,
             rights: Rights::default(),
+            limits: Limits::default(),
+            starts: quota::starts(&Limits::default()),
             parent: None,
             children: Vec::new(),
             peers: BTreeSet::new(),
             strangers: BTreeSet::new(),
             searches: BTreeMap::new(),
+            lookups: 0,
             untaken: 0,
             stage: Stage::Ready,
             ladder: None,
@@ -286,6 +296,17 @@ impl Tree {
     pub(crate) fn held_up(&self, key: Key) -> bool {
         let below = self.subtree(key);
         below.iter().skip(1).filter_map(|key| self.records.get(key)).any(|record| record.ladder.is_some())
+    }
+
+    /// An actor and all above it, with how many actors each has below it, itself included.
+    pub(crate) fn above(&self, actor: Key) -> impl Iterator<Item = (&Record, usize)> {
+        let line = std::iter::successors(self.records.get_key_value(&actor), |(_, record)| {
+            record.parent.and_then(|parent| self.records.get_key_value(&parent))
+        });
+        // The operator is no actor of the tree.
+        line.map(|(key, record)| {
+            (record, self.subtree(*key).len().saturating_sub(usize::from(record.parent.is_none())))
+        })
     }
 
     /// Takes out an actor that is gone and has no children left, and then its parent if that

@@ -11,10 +11,11 @@ use greenroom_abi::kind::LimitExceeded;
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_transport::attach;
 use greenroom_wire::Preamble;
-use greenroom_wire::control::{Limits, ToActor};
+use greenroom_wire::control::ToActor;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::broker::Settings;
 use crate::catalogue::Catalogue;
 use crate::introduce::failed;
 use crate::station::{ActorStage, ActorStatus, Answer, Draft, Place, Reply, TreeStatus, encoded};
@@ -51,8 +52,8 @@ pub(crate) fn path(tree: &Tree, place: &Place) -> Result<Vec<String>, Box<Remote
 }
 
 /// Answers a program that wants to call an actor, and hands its pipe to that.
-pub(crate) fn connect(tree: &mut Tree, limits: &Limits, place: &Place, guest: ActorId, pipe: OwnedFd) {
-    let admitted = admit(tree, limits, place, &guest);
+pub(crate) fn connect(tree: &mut Tree, place: &Place, guest: ActorId, pipe: OwnedFd) {
+    let admitted = admit(tree, place, &guest);
     let reply = admitted.as_ref().map(|(_, preamble)| Answer::Connected(preamble.clone()));
     let written = encoded(&reply.map_err(Clone::clone)).and_then(|bytes| written(&pipe, &bytes));
     match (admitted, written) {
@@ -68,12 +69,7 @@ pub(crate) fn connect(tree: &mut Tree, limits: &Limits, place: &Place, guest: Ac
 }
 
 /// Whether a program may call an actor, and who is who then.
-fn admit(
-    tree: &Tree,
-    limits: &Limits,
-    place: &Place,
-    guest: &ActorId,
-) -> Result<(Key, Preamble), Box<RemoteError>> {
+fn admit(tree: &Tree, place: &Place, guest: &ActorId) -> Result<(Key, Preamble), Box<RemoteError>> {
     check_name(&guest.name).map_err(failed)?;
     let known = Uuid::parse_str(&guest.uuid).map_err(|error| failed(error.to_string()))?;
     if tree.get(known).is_some() || known.to_string() != guest.uuid {
@@ -85,8 +81,8 @@ fn admit(
         let reason = format!("actor {} cannot be called now: it is starting or ending", place.actor);
         return Err(failed(reason));
     };
-    if record.untaken >= limits.finds {
-        let limit = LimitExceeded { limit: "finds".to_owned(), value: limits.finds as u64 };
+    if record.untaken >= record.limits.finds {
+        let limit = LimitExceeded { limit: "finds".to_owned(), value: record.limits.finds as u64 };
         return Err(Box::new(RemoteError::of(&limit)));
     }
     Ok((key, Preamble { you: guest.clone(), peer: record.id.clone() }))
@@ -106,7 +102,7 @@ pub(crate) fn describe(tree: &Tree, catalogue: &Catalogue, place: &Place) -> Rep
 }
 
 /// What the tree knows of its actors. They are asked for the rest.
-pub(crate) fn status(tree: &mut Tree, operator: Key, name: &str) -> Draft {
+pub(crate) fn status(tree: &mut Tree, operator: Key, settings: &Settings) -> Draft {
     let (mut actors, mut tasks) = (Vec::new(), Vec::new());
     for key in tree.subtree(operator).into_iter().filter(|key| *key != operator) {
         let Some(record) = tree.get_mut(key) else { continue };
@@ -117,10 +113,11 @@ pub(crate) fn status(tree: &mut Tree, operator: Key, name: &str) -> Draft {
         actors.push(told(record));
     }
     let status = TreeStatus {
-        tree: name.to_owned(),
+        tree: settings.tree.clone(),
         host: operator.to_string(),
         host_pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        without: settings.without.names(),
         actors,
     };
     Draft { status, tasks }

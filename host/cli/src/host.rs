@@ -12,7 +12,7 @@ use std::time::Duration;
 use greenroom_abi::RemoteError;
 use greenroom_broker::{
     ACTOR, Broker, Catalogue, ExecSpawner, Grant, GrantError, Registry, RegistryError, Report, Settings,
-    StartError,
+    StartError, Without,
 };
 use greenroom_engine::LoadError;
 use greenroom_runtime::{Actor, Identity, Idle, Nursery, Portal, Supervision};
@@ -35,6 +35,12 @@ pub struct Setup {
     pub limits: Limits,
     /// The folders that root actors may be granted.
     pub grants: Vec<Grant>,
+    /// The walls that actors do not raise around themselves: none, unless this machine lacks one and
+    /// what runs in the tree is trusted all the same.
+    pub without: Without,
+    /// A pipe that actors with the right to it read as standard input; none: it is closed. What one
+    /// of them has read no other sees.
+    pub stdin: Option<OwnedFd>,
     /// Where root actors, and those started with `publish`, are made known to other programs.
     /// None: nobody outside the tree finds any of it.
     pub registry: Option<Arc<dyn Registry>>,
@@ -121,7 +127,9 @@ impl Host {
             catalogue: setup.catalogue,
             limits: setup.limits,
             grants: setup.grants,
-            rights: Rights::ALL,
+            without: setup.without,
+            rights: Rights::all(),
+            stdin: setup.stdin,
             log: setup.log,
             registry: setup.registry,
             spawner: Box::new(ExecSpawner { program: setup.program, arguments: vec![ACTOR.to_owned()] }),
@@ -132,9 +140,9 @@ impl Host {
             path: Vec::new(),
             pid: std::process::id(),
             is_root: false,
-            rights: Rights::ALL,
+            rights: Rights::all(),
         };
-        let (actor, outbox) = Actor::new(identity, limits, Box::new(Idle));
+        let (actor, outbox) = Actor::new(identity, limits.trusted(), Box::new(Idle));
         let channel = channel_from_fd(control)?;
         let (operator, nursery) = (actor.clone(), Nursery::open(&actor));
         let running = tokio::spawn(async move {

@@ -3,9 +3,10 @@
 //! Owns: the choice between a program's own work and an actor's. Must not know: what either does.
 //! Invariant: a process that was started to be an actor does nothing else.
 
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use greenroom_broker::{is_actor, run_actor};
+use greenroom_broker::{is_actor, is_compiler, run_actor, run_compiler};
 
 /// Whether [`init`] has returned: this program can be executed as an actor.
 static READY: AtomicBool = AtomicBool::new(false);
@@ -13,9 +14,10 @@ static READY: AtomicBool = AtomicBool::new(false);
 /// Lets this program serve as the actors that it starts: to be called first thing in the `main` of
 /// a program that opens a root.
 ///
-/// Every actor is a process of its own, and what it executes is this very program. In a process that
-/// was started to be an actor, `init` serves as one and never returns. In any other it returns at
-/// once. So a native program needs no other program beside it.
+/// Every actor is a process of its own, and what it executes is this very program; so is what compiles
+/// a component that was not compiled before. In a process that was started to be one of these, `init`
+/// serves as it and never returns. In any other it returns at once. So a native program needs no other
+/// program beside it.
 ///
 /// It must come before anything else, and before any thread: what runs before it runs in every
 /// actor too, beside code that is not trusted, with a standard input that is the actor's way to its
@@ -39,6 +41,9 @@ static READY: AtomicBool = AtomicBool::new(false);
 /// }
 /// ```
 pub fn init() {
+    if is_compiler() {
+        std::process::exit(i32::from(run_compiler() != ExitCode::SUCCESS));
+    }
     if is_actor() {
         // It returns only when it has failed, and has said why.
         let _failed = run_actor();

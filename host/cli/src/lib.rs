@@ -47,21 +47,23 @@ pub mod typed;
 pub use daemon::run_daemon;
 pub use greenroom_abi::{ActorId, Kwargs, RemoteError, kind, kwargs, payload};
 pub use greenroom_broker::{
-    ActorStage, ActorStatus, BookedLine, Catalogue, Directory, Entry, ExecSpawner, FunctionInfo,
-    FunctionKind, Grant, GrantError, LineSource, LogRecord, LogStream, ModuleOptions, Publication, Registry,
-    RegistryError, Report, Seat, Spawner, StartError, Stream, TreeStatus, check_name, run_actor,
+    ActorStage, ActorStatus, BookedLine, Catalogue, CompileBounds, Directory, Entry, ExecCompiler,
+    ExecSpawner, FunctionInfo, FunctionKind, Grant, GrantError, LineSource, LogRecord, LogStream,
+    ModuleOptions, Publication, Registry, RegistryError, Report, Seat, Spawner, StartError, Stream, Support,
+    TreeStatus, UnknownWall, Wall, Without, check_name, run_actor, run_compiler,
 };
 pub use greenroom_engine::{
-    Artifact, Cache, ComponentInfo, ContextSignature, Engine, Export, ExportKind, FunctionType, LoadError,
-    Signature, ValueType,
+    Artifact, Cache, CompileError, Compiled, Compiler, ComponentInfo, ContextSignature, Engine, Export,
+    ExportKind, FunctionType, LoadError, Signature, ValueType,
 };
 pub use greenroom_runtime::{
     Batch, Call, CallOptions, Context, MsgStream, Nursery, OneShot, Outcome, Overrun, Portal, Restart,
     Strategy, StreamOptions, Subscription, Supervision,
 };
 pub use greenroom_wire::control::{
-    ActorEntry, DirGrant, Isolation, Limits, LogLevel, LogLine, Rights, SpawnSpec,
+    ActorEntry, DirGrant, Isolation, Limit, LimitError, Limits, LogLevel, LogLine, Rights, SpawnSpec, Unit,
 };
+pub use greenroom_wire::{Pattern, PatternError};
 pub use host::{Host, HostError, Setup, join};
 pub use init::init;
 pub use registry::{Machine, Target, TargetError};

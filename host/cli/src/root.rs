@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use greenroom_abi::RemoteError;
 use greenroom_abi::kind::NurseryError;
-use greenroom_broker::{Catalogue, Directory, Grant, ModuleOptions, Registry, check_name};
+use greenroom_broker::{
+    Catalogue, Directory, ExecCompiler, Grant, ModuleOptions, Registry, Wall, Without, check_name,
+};
 use greenroom_engine::{Cache, Engine};
 use greenroom_runtime::{Nursery, Portal, Supervision};
 use greenroom_wire::control::{ActorEntry, Limits};
@@ -40,6 +42,7 @@ pub struct RootOptions {
     dirs: Vec<(PathBuf, String, bool)>,
     limits: Limits,
     log: Option<String>,
+    without: Without,
     discoverable: bool,
     program: Option<PathBuf>,
 }
@@ -54,6 +57,7 @@ impl RootOptions {
             dirs: Vec::new(),
             limits: Limits::default(),
             log: None,
+            without: Without::default(),
             discoverable: false,
             program: None,
         }
@@ -99,6 +103,12 @@ impl RootOptions {
         Self { log: Some(filter.into()), ..self }
     }
 
+    /// Actors do not raise these walls around themselves. For machines that lack one, and for what is
+    /// trusted: whoever looks at the tree is told.
+    pub fn without(self, walls: impl IntoIterator<Item = Wall>) -> Self {
+        Self { without: walls.into_iter().collect(), ..self }
+    }
+
     /// Takes part in the registry of the machine. Other programs of the user find the actors that
     /// this program starts, and those below that are started with `publish`; and
     /// [`Root::find_actor`] and its like find those of other programs.
@@ -127,7 +137,8 @@ impl RootOptions {
         };
         let mut catalogue = Catalogue::default();
         if !self.modules.is_empty() {
-            let cache = Cache::open_default()?;
+            let compiler = ExecCompiler { without: self.without.clone(), ..ExecCompiler::new(&program) };
+            let cache = Cache::open_default(compiler)?;
             let engine = Engine::new().map_err(|error| HostError::Engine(error.to_string()))?;
             for (place, (name, file, options)) in self.modules.iter().enumerate() {
                 if self.modules[..place].iter().any(|(known, ..)| known == name) {
@@ -142,8 +153,8 @@ impl RootOptions {
             true => Some(Arc::new(Directory::open()?) as Arc<dyn Registry>),
             false => None,
         };
-        let Self { name: tree, limits, log, .. } = self;
-        Ok(Setup { tree, catalogue, limits, grants, registry, log, program })
+        let Self { name: tree, limits, log, without, .. } = self;
+        Ok(Setup { tree, catalogue, limits, grants, without, stdin: None, registry, log, program })
     }
 }
 

@@ -150,7 +150,8 @@ fn a_good_manifest_is_found_from_below_and_the_command_line_counts_for_more() {
     let folder = folder();
     let manifest = format!(
         "[app]\nname = \"tour\"\nargs = {{ vals = [1, 2, 3], leaves = 2 }}\n\n\
-         [modules.squares]\ncomponent = \"{}\"\n\n[modules.empty]\ncomponent = \"empty.wasm\"\n",
+         [modules.squares]\ncomponent = \"{}\"\n\n[modules.empty]\ncomponent = \"empty.wasm\"\n\n\
+         [grants]\nspawn = true\n",
         squares()
     );
     let write = |text: &str| fs::write(folder.path().join("greenroom.toml"), text).expect("written");
@@ -180,7 +181,7 @@ fn a_good_manifest_is_found_from_below_and_the_command_line_counts_for_more() {
     assert!(err.starts_with("error: LimitExceeded: "), "{err}");
     let (code, _, err) = said(&["run", "--limit", "childern=0"]);
     assert_eq!(code, Some(2));
-    assert!(err.contains("there is no bound `childern`\n  hint: did you mean `children`?"), "{err}");
+    assert!(err.contains("there is no limit `childern`\n  hint: did you mean `children`?"), "{err}");
     let (code, _, err) = said(&["run", "--isolation", "sqares=task"]);
     assert_eq!(code, Some(2));
     assert!(err.contains("there is no module `sqares`\n  hint: did you mean `squares`?"), "{err}");
@@ -206,7 +207,7 @@ fn what_is_imported_and_not_granted_is_a_warning() {
     let text = check(&["check"]);
     assert!(text.contains("warning: `words` imports `wasi:filesystem`"), "{text}");
     assert!(text.contains("greenroom.toml:2:13"), "{text}");
-    write("\n[grants]\ndirs = [\"here\"]\n");
+    write("\n[grants]\ndirs = [\"here\"]\nspawn = true\n");
     assert!(!check(&["check"]).contains("warning"));
 }
 

@@ -1,12 +1,12 @@
 //! Compiled components, kept between runs.
 //!
-//! Owns: reading a component from a file, compiling it once, the folder of compiled code. Must
-//! not know: who will run it. Invariant: compiled code is trusted input to wasmtime, so it is
-//! read only from a folder that this user owns, that nobody else can write, and that only this
-//! file writes.
+//! Owns: reading a component from a file, having it compiled once, the folder of compiled code. Must
+//! not know: who compiles it, who will run it. Invariant: compiled code is trusted input to wasmtime,
+//! so it is read only from a folder that this user owns, that nobody else can write, and only if this
+//! file has sealed it.
 //!
 //! An entry's name is the hash of the component, wasmtime's version and its settings. Beside
-//! the code lies what [`ComponentInfo`] says of it.
+//! the code lies what [`ComponentInfo`] says of it, with the entry's [seal](crate::seal).
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -21,8 +21,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
+use crate::compile::{CompileError, Compiled, Compiler};
 use crate::engine::Engine;
-use crate::inspect::{Chain, ComponentInfo};
+use crate::inspect::ComponentInfo;
+use crate::seal::{Seal, Sealer};
 
 /// The largest component that is read: far above real ones (Python's interpreter is 18 MB).
 const MAX_COMPONENT_BYTES: u64 = 256 * 1024 * 1024;
@@ -33,11 +35,7 @@ const OTHERS_WRITE: u32 = 0o022;
 /// Counts up when what is said of a component changes, so that it is found out again.
 const REVISION: &[u8] = &[1];
 
-/// The length of a SHA-256 digest.
-const DIGEST_BYTES: usize = 32;
-
-/// What lies beside the compiled code; in the file, the digest of these bytes follows them. The
-/// digests tell damage, such as a power cut's, not malice: against that stands the folder's owner.
+/// What lies beside the compiled code; in the file, the seal of these bytes follows them.
 #[derive(Serialize, Deserialize)]
 struct Entry {
     info: ComponentInfo,
@@ -88,6 +86,17 @@ pub enum LoadError {
         /// What wasmtime said.
         reason: String,
     },
+    /// It takes more than may be spent on it, or the compiler died of it.
+    #[error("cannot compile `{path}`: {reason}")]
+    TooMuch {
+        /// The file.
+        path: PathBuf,
+        /// What there was too much of.
+        reason: String,
+    },
+    /// There is no compiler to be had.
+    #[error("cannot start the compiler: {0}")]
+    Compiler(String),
     /// The cache cannot be used.
     #[error("cannot use the cache folder `{path}`: {source}")]
     Cache {
@@ -103,6 +112,8 @@ pub enum LoadError {
 pub struct Cache {
     path: PathBuf,
     dir: Dir,
+    sealer: Sealer,
+    compiler: Box<dyn Compiler>,
 }
 
 impl Cache {
@@ -110,17 +121,18 @@ impl Cache {
     ///
     /// # Errors
     /// [`LoadError::Cache`] if it cannot be made, is not ours, or others can write it.
-    pub fn open_default() -> Result<Self, LoadError> {
+    pub fn open_default(compiler: impl Compiler + 'static) -> Result<Self, LoadError> {
         let base = directories::BaseDirs::new().map(|dirs| dirs.cache_dir().to_owned());
-        Self::open(&base.unwrap_or_else(std::env::temp_dir).join("greenroom").join("components"))
+        let base = base.unwrap_or_else(std::env::temp_dir);
+        Self::open(&base.join("greenroom").join("components"), compiler)
     }
 
     /// A cache in the given folder, which is made if need be.
     ///
     /// # Errors
     /// As [`Cache::open_default`].
-    pub fn open(path: &Path) -> Result<Self, LoadError> {
-        let open = || -> io::Result<Dir> {
+    pub fn open(path: &Path, compiler: impl Compiler + 'static) -> Result<Self, LoadError> {
+        let open = || -> io::Result<(Dir, Sealer)> {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
             let dir = Dir::open_ambient_dir(path, ambient_authority())?;
             let stat = rustix::fs::fstat(&dir)?;
@@ -130,10 +142,11 @@ impl Cache {
             if stat.st_mode & OTHERS_WRITE != 0 {
                 return Err(io::Error::other("other users may write to it; remove it"));
             }
-            Ok(dir)
+            let sealer = Sealer::open(&dir)?;
+            Ok((dir, sealer))
         };
-        let dir = open().map_err(|source| LoadError::Cache { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), dir })
+        let (dir, sealer) = open().map_err(|source| LoadError::Cache { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), dir, sealer, compiler: Box::new(compiler) })
     }
 
     /// Reads, compiles if it was not before, and opens a component.
@@ -147,17 +160,15 @@ impl Cache {
         if let Some(artifact) = self.find(&key).filter(|artifact| artifact.info.unlinkable.is_none()) {
             return Ok(artifact);
         }
-        let refused = |error: wasmtime::Error| LoadError::Compile {
-            path: path.to_owned(),
-            reason: Chain(&error).to_string(),
-        };
-        let component = Component::new(&engine.wasmtime, &wasm).map_err(refused)?;
-        let info = ComponentInfo::of(engine, &component, &wasm).map_err(refused)?;
-        let code = component.serialize().map_err(refused)?;
+        let Compiled { code, info } = self.compiler.compile(&wasm).map_err(|error| match error {
+            CompileError::Refused(reason) => LoadError::Compile { path: path.to_owned(), reason },
+            CompileError::TooMuch(reason) => LoadError::TooMuch { path: path.to_owned(), reason },
+            CompileError::NoCompiler(reason) => LoadError::Compiler(reason),
+        })?;
         let unwritable = |source| LoadError::Cache { path: self.path.clone(), source };
         let entry = Entry { info, code: Sha256::digest(&code).to_vec() };
         let mut described = payload::encode(&entry).map_err(|e| unwritable(io::Error::other(e)))?;
-        described.extend(Sha256::digest(&described));
+        described.extend(self.sealer.seal(key.as_bytes(), &described));
         self.write(&format!("{key}.code"), &code).map_err(unwritable)?;
         self.write(&format!("{key}.info"), &described).map_err(unwritable)?;
         self.find(&key).ok_or_else(|| unwritable(io::Error::other("what was written cannot be read")))
@@ -166,8 +177,8 @@ impl Cache {
     fn find(&self, key: &str) -> Option<Artifact> {
         let mut described = Vec::new();
         self.open_ours(&format!("{key}.info")).ok()?.read_to_end(&mut described).ok()?;
-        let (entry, digest) = described.split_last_chunk::<DIGEST_BYTES>()?;
-        if Sha256::digest(entry).as_slice() != digest {
+        let (entry, seal) = described.split_last_chunk::<{ size_of::<Seal>() }>()?;
+        if !self.sealer.is_ours(key.as_bytes(), entry, seal) {
             return None;
         }
         let Entry { info, code: digest } = payload::decode(entry).ok()?;
@@ -183,19 +194,8 @@ impl Cache {
         (hasher.finalize().as_slice() == digest).then_some(Artifact { code, info })
     }
 
-    /// Opens a file that nobody but this user can have written, without waiting for a pipe.
     fn open_ours(&self, name: &str) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits();
-        options.read(true).custom_flags(nonblocking.cast_signed());
-        let file = self.dir.open_with(name, &options)?.into_std();
-        let stat = rustix::fs::fstat(&file)?;
-        let ours = stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & OTHERS_WRITE == 0;
-        if ours && file.metadata()?.is_file() {
-            Ok(file)
-        } else {
-            Err(io::ErrorKind::PermissionDenied.into())
-        }
+        open_ours(&self.dir, name, OTHERS_WRITE)
     }
 
     /// Writes a file whole, under its name only when it is complete.
@@ -214,6 +214,17 @@ impl Cache {
         }
         written
     }
+}
+
+/// Opens a file that is this user's and open to nobody in these ways, without waiting for a pipe.
+pub(crate) fn open_ours(dir: &Dir, name: &str, others: u32) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits();
+    options.read(true).custom_flags(nonblocking.cast_signed());
+    let file = dir.open_with(name, &options)?.into_std();
+    let stat = rustix::fs::fstat(&file)?;
+    let ours = stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & others == 0;
+    if ours && file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }
 
 fn read_component(path: &Path) -> Result<Vec<u8>, LoadError> {
@@ -283,6 +294,17 @@ mod tests {
     /// The smallest component there is: a header and nothing in it.
     const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
 
+    /// A compiler that has nothing to lose.
+    #[derive(Debug)]
+    struct Here;
+
+    impl Compiler for Here {
+        fn compile(&self, wasm: &[u8]) -> Result<Compiled, CompileError> {
+            let engine = Engine::new().expect("an engine");
+            crate::compile::compile(&engine, wasm).map_err(CompileError::Refused)
+        }
+    }
+
     fn setting() -> (tempfile::TempDir, Engine, PathBuf) {
         let folder = tempfile::tempdir().expect("a folder");
         let component = folder.path().join("empty.wasm");
@@ -299,7 +321,7 @@ mod tests {
     fn a_damaged_entry_is_made_again() {
         let (folder, engine, component) = setting();
         let path = folder.path().join("cache");
-        let cache = Cache::open(&path).expect("opens");
+        let cache = Cache::open(&path, Here).expect("opens");
         cache.load(&engine, &component).expect("compiles");
         for ending in ["code", "info"] {
             let entry = entries(&path, ending).pop().expect("an entry");
@@ -315,23 +337,94 @@ mod tests {
     }
 
     #[test]
+    fn no_flipped_bit_is_believed() {
+        let (folder, engine, component) = setting();
+        let path = folder.path().join("cache");
+        let cache = Cache::open(&path, Here).expect("opens");
+        cache.load(&engine, &component).expect("compiles");
+        let key = key(&engine, EMPTY);
+        assert!(cache.find(&key).is_some(), "it is whole");
+        let mut refused = 0;
+        for ending in ["info", "code"] {
+            let entry = entries(&path, ending).pop().expect("an entry");
+            let whole = fs::read(&entry).expect("read");
+            // All bits of what is small; of the code, so many places that they come to 10,000 in all.
+            let places = whole.len().min(10_000 / 8);
+            for place in 0..places {
+                let place = place * whole.len() / places;
+                for bit in 0..8 {
+                    let mut flipped = whole.clone();
+                    flipped[place] ^= 1 << bit;
+                    fs::write(&entry, &flipped).expect("damaged");
+                    assert!(cache.find(&key).is_none(), "bit {bit} of byte {place} of the {ending}");
+                    refused += 1;
+                }
+            }
+            fs::write(&entry, &whole).expect("healed");
+        }
+        assert!(refused >= 10_000, "{refused}");
+        assert!(cache.find(&key).is_some(), "it is whole again");
+    }
+
+    #[test]
+    fn an_entry_of_another_key_or_name_is_made_again() {
+        let (folder, engine, component) = setting();
+        let [one, other] = ["one", "other"].map(|name| folder.path().join(name));
+        for path in [&one, &other] {
+            Cache::open(path, Here).expect("opens").load(&engine, &component).expect("compiles");
+        }
+        let key = key(&engine, EMPTY);
+        for ending in ["code", "info"] {
+            let entry = entries(&other, ending).pop().expect("an entry");
+            fs::copy(&entry, one.join(entry.file_name().expect("a name"))).expect("planted");
+        }
+        let cache = Cache::open(&one, Here).expect("opens");
+        assert!(cache.find(&key).is_none(), "another cache's entry, whole as it is");
+        cache.load(&engine, &component).expect("made again");
+        assert!(cache.find(&key).is_some());
+        for ending in ["code", "info"] {
+            let entry = entries(&one, ending).pop().expect("an entry");
+            fs::copy(&entry, one.join(format!("{}.{ending}", "0".repeat(64)))).expect("planted");
+        }
+        assert!(cache.find(&"0".repeat(64)).is_none(), "another component's entry, whole as it is");
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_made_again_with_all_it_has_sealed() {
+        let (folder, engine, component) = setting();
+        let path = folder.path().join("cache");
+        Cache::open(&path, Here).expect("opens").load(&engine, &component).expect("compiles");
+        let (file, entry) = (path.join("key"), key(&engine, EMPTY));
+        let old = fs::read(&file).expect("a key");
+        assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("opened to others");
+        let cache = Cache::open(&path, Here).expect("opens");
+        assert_ne!(fs::read(&file).expect("a key"), old);
+        assert!(cache.find(&entry).is_none(), "sealed with a key that others may know");
+        fs::write(&file, b"short").expect("damaged");
+        let cache = Cache::open(&path, Here).expect("opens");
+        cache.load(&engine, &component).expect("made again");
+        assert!(cache.find(&entry).is_some());
+    }
+
+    #[test]
     fn what_others_can_write_is_not_trusted() {
         let (folder, engine, component) = setting();
         let path = folder.path().join("cache");
-        let cache = Cache::open(&path).expect("opens");
+        let cache = Cache::open(&path, Here).expect("opens");
         cache.load(&engine, &component).expect("compiles");
         let entry = entries(&path, "code").pop().expect("an entry");
         fs::set_permissions(&entry, fs::Permissions::from_mode(0o666)).expect("opened to all");
         cache.load(&engine, &component).expect("made again");
         assert_eq!(fs::metadata(&entry).expect("there").permissions().mode() & 0o777, 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).expect("opened to all");
-        assert!(matches!(Cache::open(&path), Err(LoadError::Cache { .. })));
+        assert!(matches!(Cache::open(&path, Here), Err(LoadError::Cache { .. })));
     }
 
     #[test]
     fn each_wrong_file_is_told_apart() {
         let (folder, engine, component) = setting();
-        let cache = Cache::open(&folder.path().join("cache")).expect("opens");
+        let cache = Cache::open(&folder.path().join("cache"), Here).expect("opens");
         let refused = |path: &Path| cache.load(&engine, path).expect_err("refused");
         assert!(matches!(refused(folder.path()), LoadError::Read { .. }));
         assert!(matches!(refused(Path::new("/dev/null")), LoadError::Read { .. }));

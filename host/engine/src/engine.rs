@@ -6,11 +6,13 @@
 
 use std::sync::OnceLock;
 
+use greenroom_wire::control::Rights;
 use wasmtime::component::Linker;
 use wasmtime::{Config, WasmBacktraceDetails};
 
 use crate::host::{self, Host};
 use crate::ticker::Ticker;
+use crate::wasi;
 
 /// How much stack a guest has. Below the host thread's own 2 MiB for fibers; deep enough for
 /// ordinary recursion.
@@ -49,12 +51,23 @@ impl Engine {
         Ok(Self { wasmtime: wasmtime::Engine::new(&config)?, ticker: std::sync::Arc::default() })
     }
 
-    /// Everything that a component may import.
-    pub(crate) fn linker(&self) -> wasmtime::Result<Linker<Host>> {
+    /// Everything that a component may import, with refusals in the place of what these rights do not
+    /// grant.
+    pub(crate) fn linker(&self, rights: &Rights) -> wasmtime::Result<Linker<Host>> {
+        let mut linker = self.wasi()?;
+        linker.allow_shadowing(true);
+        wasi::add_names_to_linker(&mut linker)?;
+        wasi::refuse(&mut linker, rights)?;
+        linker.allow_shadowing(false);
+        host::add_to_linker(&mut linker)?;
+        Ok(linker)
+    }
+
+    /// All of WASI, as it is.
+    pub(crate) fn wasi(&self) -> wasmtime::Result<Linker<Host>> {
         let mut linker = Linker::new(&self.wasmtime);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-        host::add_to_linker(&mut linker)?;
         Ok(linker)
     }
 

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use greenroom_wire::control::Rights;
 use serde::{Deserialize, Serialize};
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, Type};
@@ -79,8 +80,11 @@ pub struct ComponentInfo {
 impl ComponentInfo {
     pub(crate) fn of(engine: &Engine, component: &Component, wasm: &[u8]) -> wasmtime::Result<Self> {
         let kind = component.component_type();
-        let unlinkable =
-            engine.linker()?.instantiate_pre(component).err().map(|error| format!("{:#}", Chain(&error)));
+        let unlinkable = engine
+            .linker(&Rights::all())?
+            .instantiate_pre(component)
+            .err()
+            .map(|error| format!("{:#}", Chain(&error)));
         let mut exports = exports(engine, component);
         if let Some(text) = Text::read(wasm) {
             for Export { interface, function, kind } in &mut exports {
@@ -93,7 +97,7 @@ impl ComponentInfo {
             exports,
             imports: kind
                 .imports(&engine.wasmtime)
-                .filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_) | ComponentItem::Resource(_)))
+                .filter(|(_, item)| asks(engine, &item.ty))
                 .map(|(name, _)| name.to_owned())
                 .collect(),
             unlinkable,
@@ -127,6 +131,18 @@ impl ComponentInfo {
     /// What it says of one function.
     pub fn signature(&self, module: &str, function: &str) -> Option<&Signature> {
         self.signatures.iter().find(|s| same_name(&s.module, module) && same_name(&s.function, function))
+    }
+}
+
+/// Whether there is anything to this import that a host must offer: to name types is to ask for
+/// nothing.
+fn asks(engine: &Engine, import: &ComponentItem) -> bool {
+    match import {
+        ComponentItem::Type(_) | ComponentItem::Resource(_) => false,
+        ComponentItem::ComponentInstance(instance) => {
+            instance.exports(&engine.wasmtime).any(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
+        }
+        _ => true,
     }
 }
 

@@ -4,15 +4,19 @@
 //! turning traps into data. Must not know: sockets, processes, who calls. Invariant: whatever
 //! a guest does, its caller gets an outcome.
 
+mod bounds;
 mod cache;
 mod callee;
+mod compile;
 mod engine;
 mod host;
 mod inspect;
 mod modules;
 mod naming;
+mod output;
 mod plain;
 mod resident;
+mod seal;
 mod signature;
 mod ticker;
 mod trap;
@@ -20,9 +24,10 @@ mod value;
 mod wasi;
 
 pub use cache::{Artifact, Cache, LoadError};
+pub use compile::{CompileError, Compiled, Compiler, compile};
 pub use engine::Engine;
 pub use inspect::{ComponentInfo, Export, ExportKind};
-pub use modules::{LoadedComponent, ModuleError, Modules};
+pub use modules::{LoadedComponent, Mapped, ModuleError, Modules};
 pub use signature::{ContextSignature, Signature};
 pub use value::{FunctionType, ValueType};
 pub use wasi::Grants;

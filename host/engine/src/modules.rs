@@ -15,10 +15,12 @@ use futures_util::future::BoxFuture;
 use greenroom_abi::kind::{ContextCancelled, FunctionNotFound, InstanceLost, ModuleNotExposed};
 use greenroom_abi::{ActorId, FunctionName, RemoteError};
 use greenroom_runtime::{FunctionId, Guest, Outcome, Task};
-use greenroom_wire::control::{EnabledModule, Isolation};
+use greenroom_sabotage::Protection;
+use greenroom_wire::control::{EnabledModule, Isolation, Limits};
 use tokio::sync::oneshot;
 use wasmtime::component::Component;
 
+use crate::bounds::Budget;
 use crate::cache::deserialize;
 use crate::callee::{Arguments, Exported};
 use crate::engine::Engine;
@@ -27,7 +29,7 @@ use crate::naming::Names;
 use crate::plain::{Argument, PlainFunction};
 use crate::resident::{Blueprint, Job, LARGE_BYTES, Resident};
 use crate::ticker::Weight;
-use crate::wasi::Grants;
+use crate::wasi::{Gate, Grants};
 
 /// How many similar names an error offers.
 const NEAR: usize = 3;
@@ -37,6 +39,41 @@ const NEAR: usize = 3;
 pub struct LoadedComponent {
     /// Its compiled code, from the broker's cache.
     pub code: OwnedFd,
+}
+
+/// The components of one actor, their code mapped: the last that takes mappings that can be executed.
+pub struct Mapped(HashMap<usize, Component>);
+
+impl std::fmt::Debug for Mapped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Mapped").field(&self.0.len()).finish()
+    }
+}
+
+impl Mapped {
+    /// Maps the code of those components that the enabled modules name. Runs none of it, and starts
+    /// no thread.
+    ///
+    /// # Errors
+    /// [`ModuleError`], naming the module.
+    pub fn map(
+        engine: &Engine,
+        enabled: &[EnabledModule],
+        components: &[LoadedComponent],
+    ) -> Result<Self, ModuleError> {
+        let mut mapped = HashMap::new();
+        for module in enabled {
+            if let Entry::Vacant(place) = mapped.entry(module.component) {
+                let sent = components.get(module.component);
+                let sent = sent.ok_or_else(|| ModuleError::NoComponent(module.name.clone()))?;
+                place.insert(deserialize(engine, &sent.code).map_err(|error| ModuleError::Load {
+                    module: module.name.clone(),
+                    reason: Chain(&error).to_string(),
+                })?);
+            }
+        }
+        Ok(Self(mapped))
+    }
 }
 
 /// Why an actor's modules cannot be served.
@@ -99,36 +136,33 @@ impl std::fmt::Debug for Modules {
 }
 
 impl Modules {
-    /// Loads the enabled modules out of the given components and makes their instances.
+    /// Links the enabled modules of the given components and makes their instances.
     ///
     /// # Errors
     /// [`ModuleError`], naming the module.
     pub async fn load(
         engine: &Engine,
         enabled: &[EnabledModule],
-        components: &[LoadedComponent],
+        components: &Mapped,
         grants: Grants,
+        limits: &Limits,
     ) -> Result<Self, ModuleError> {
-        let grants = Arc::new(grants);
+        let gate = Arc::new(Gate::new(grants.rights.clone()));
+        let (grants, budget) = (Arc::new(grants), Budget::new(limits.clone()));
         let ticker = engine.ticker().map_err(ModuleError::Ticker)?;
+        ticker.give_up_after(limits.cpu.saturating_add(limits.grace));
         let mut loaded = Self { modules: Vec::new(), functions: Vec::new(), names: Names::default() };
-        let mut compiled: HashMap<usize, Component> = HashMap::new();
         for module in enabled {
             let refused = |error: wasmtime::Error| ModuleError::Load {
                 module: module.name.clone(),
                 reason: Chain(&error).to_string(),
             };
-            let component = match compiled.entry(module.component) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(place) => {
-                    let sent = components.get(module.component);
-                    let sent = sent.ok_or_else(|| ModuleError::NoComponent(module.name.clone()))?;
-                    place.insert(deserialize(engine, &sent.code).map_err(refused)?)
-                }
-            };
-            let component = &*component;
-            let pre =
-                engine.linker().and_then(|linker| linker.instantiate_pre(component)).map_err(refused)?;
+            let component = components.0.get(&module.component);
+            let component = component.ok_or_else(|| ModuleError::NoComponent(module.name.clone()))?;
+            let pre = engine
+                .linker(gate.rights())
+                .and_then(|linker| linker.instantiate_pre(component))
+                .map_err(refused)?;
             let first = loaded.functions.len();
             let functions = loaded.expose(engine, component, module);
             let shares = loaded.functions[first..].iter().any(|f| f.isolation == Isolation::Actor);
@@ -138,6 +172,8 @@ impl Modules {
                     pre,
                     functions,
                     grants: grants.clone(),
+                    gate: gate.clone(),
+                    budget: budget.clone(),
                     ticker: ticker.clone(),
                 }),
                 resident: Arc::default(),
@@ -198,7 +234,7 @@ fn is_enabled(enabled: &EnabledModule, export: &Export) -> bool {
         Some(wanted) => wanted.iter().any(|name| same_name(name, &export.function)),
         None => true,
     };
-    export.is_callable() && interface && function
+    export.is_callable() && ((interface && function) || Protection::Allowlist.is_off())
 }
 
 impl Module {
@@ -228,13 +264,18 @@ impl Module {
     }
 
     /// Hands a call to an instance that is its own, and ends with the value that is given back.
-    fn submit_alone(&self, job: Job) -> Resident {
+    ///
+    /// # Errors
+    /// `LimitExceeded` if there are too many.
+    fn submit_alone(&self, job: Job) -> Result<Resident, Box<RemoteError>> {
         let spare = if self.shares { None } else { self.resident().take() };
-        let spare = spare.filter(Resident::is_alive);
-        let own = spare.unwrap_or_else(|| Resident::start(self.blueprint.clone()).0);
+        let own = match spare.filter(Resident::is_alive) {
+            Some(spare) => spare,
+            None => Resident::seated(self.blueprint.clone(), Some(self.blueprint.budget.seat()?)).0,
+        };
         // Should it be lost already, the reply that is dropped with the job says so.
         let _ = own.submit(job);
-        own
+        Ok(own)
     }
 }
 
@@ -270,6 +311,7 @@ impl Guest for Modules {
     fn invoke(&self, function: FunctionId, task: Task, kwargs: Bytes) -> BoxFuture<'static, Outcome> {
         let Function { module, number, isolation, plain, .. } = &self.functions[function.0];
         let module = self.modules[*module].clone();
+        module.blueprint.gate.belongs_to(task.actor());
         let (number, isolation, plain) = (*number, *isolation, plain.clone());
         let large = kwargs.len() >= LARGE_BYTES;
         async move {
@@ -287,12 +329,12 @@ impl Guest for Modules {
                     outcome.await
                 }
                 (Isolation::Task, None) => {
-                    let _own = module.submit_alone(job);
+                    let _own = module.submit_alone(job)?;
                     outcome.await
                 }
                 // What was not written for a cancellation is not asked: its instance goes.
                 (Isolation::Task, Some(_)) => {
-                    let _own = module.submit_alone(job);
+                    let _own = module.submit_alone(job)?;
                     tokio::select! {
                         biased;
                         outcome = outcome => outcome,
@@ -307,7 +349,7 @@ impl Guest for Modules {
     fn discard(&self, function: FunctionId) {
         let Function { module, isolation, .. } = &self.functions[function.0];
         // An instance of one task goes with the future of that task.
-        if *isolation == Isolation::Actor {
+        if *isolation == Isolation::Actor && !Protection::Discard.is_off() {
             *self.modules[*module].resident() = None;
         }
     }

@@ -13,19 +13,16 @@ use greenroom_abi::RemoteError;
 use greenroom_abi::kind::{InstanceLost, Trap};
 use greenroom_runtime::{Outcome, Task};
 use tokio::sync::{mpsc, oneshot};
-use wasmtime::component::{Accessor, Instance as Exports, InstancePre, ResourceTable};
-use wasmtime::{AsContextMut, Store, StoreLimitsBuilder};
+use wasmtime::component::{Accessor, Instance as Exports, InstancePre};
+use wasmtime::{AsContextMut, Store};
 
+use crate::bounds::{self, Bounds, Budget, Refusal, Seat};
 use crate::callee::{Arguments, Call, Callee, Exported};
 use crate::host::{self, Host};
 use crate::inspect::Chain;
 use crate::ticker::{Ticker, Weight};
 use crate::trap;
-use crate::wasi::Grants;
-
-/// The memory an instance may grow to. Its own limit type comes with the sandbox's limits; until
-/// then this keeps one guest from eating the machine.
-const MAX_MEMORY_BYTES: usize = 1024 * 1024 * 1024;
+use crate::wasi::{Gate, Grants};
 
 /// From which size on a payload makes the turn that copies it a long one: some tenths of a
 /// millisecond.
@@ -38,6 +35,8 @@ pub(crate) struct Blueprint {
     /// The callable functions, by their number within the module.
     pub(crate) functions: Vec<Exported>,
     pub(crate) grants: Arc<Grants>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) ticker: Ticker,
 }
 
@@ -61,6 +60,14 @@ pub(crate) struct Resident {
 impl Resident {
     /// Makes an instance; the receiver tells whether its start functions went well.
     pub(crate) fn start(blueprint: Arc<Blueprint>) -> (Self, oneshot::Receiver<Result<(), RemoteError>>) {
+        Self::seated(blueprint, None)
+    }
+
+    /// As [`Resident::start`]; the seat is taken for as long as the instance is there.
+    pub(crate) fn seated(
+        blueprint: Arc<Blueprint>,
+        seat: Option<Seat>,
+    ) -> (Self, oneshot::Receiver<Result<(), RemoteError>>) {
         let (jobs, queue) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
         let (ready_sender, ready) = oneshot::channel();
@@ -70,6 +77,7 @@ impl Resident {
             if let Some((queue, error)) = instance.live(stopped, ready_sender).await {
                 answer_the_rest(queue, error).await;
             }
+            drop(seat);
         });
         (Self { jobs, weight, _stop: stop }, ready)
     }
@@ -105,15 +113,18 @@ impl Instance {
         ready: oneshot::Sender<Result<(), RemoteError>>,
     ) -> Option<(Queue, RemoteError)> {
         let Self { blueprint, queue, weight } = self;
+        let (refusal, limits) = (Refusal::default(), &blueprint.budget.limits);
+        let making = instantiate(blueprint.clone(), weight.clone(), refusal.clone());
         let made = tokio::select! {
             biased;
             _ = &mut stopped => return None,
-            made = blueprint.ticker.turns(weight.clone(), instantiate(blueprint.clone(), weight.clone())) => made,
+            made = blueprint.ticker.turns(weight.clone(), making) => made,
         };
+        let crossed = |error: &_| bounds::crossed(error, limits).or_else(|| refusal.take());
         let (store, exports) = match made {
             Ok(made) => made,
             Err(error) => {
-                let error = trap::describe(&error, None);
+                let error = trap::describe(&error, crossed(&error), None);
                 let _ = ready.send(Err(error.clone()));
                 return Some((queue, error));
             }
@@ -136,7 +147,7 @@ impl Instance {
                 conclude(&mut store, culprit);
             }
             let panic = store.data_mut().panic.take();
-            let described = trap::describe(&error, panic);
+            let described = trap::describe(&error, crossed(&error), panic);
             tracing::debug!(module = blueprint.module, error = %described, "instance lost");
             fail_all(&mut store, culprit.map(|number| (number, described)), &lost);
         }
@@ -144,21 +155,24 @@ impl Instance {
     }
 }
 
-async fn instantiate(blueprint: Arc<Blueprint>, weight: Weight) -> wasmtime::Result<(Store<Host>, Exports)> {
-    let limits = StoreLimitsBuilder::new().memory_size(MAX_MEMORY_BYTES).build();
+async fn instantiate(
+    blueprint: Arc<Blueprint>,
+    weight: Weight,
+    refusal: Refusal,
+) -> wasmtime::Result<(Store<Host>, Exports)> {
+    let limits = &blueprint.budget.limits;
     let data = Host {
-        table: ResourceTable::new(),
-        wasi: blueprint.grants.context()?,
-        limits,
+        table: bounds::table(limits),
+        wasi: blueprint.grants.context(&blueprint.module, &blueprint.gate)?,
+        gate: blueprint.gate.clone(),
+        bounds: Bounds::new(blueprint.budget.clone(), refusal),
         calls: HashMap::default(),
         tasks: HashMap::default(),
         panic: None,
         weight,
     };
     let mut store = Store::new(blueprint.pre.engine(), data);
-    store.limiter(|host| &mut host.limits);
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_async_yield_and_update(1);
+    bounds::guard(&mut store, limits);
     let exports = blueprint.pre.instantiate_async(&mut store).await?;
     Ok((store, exports))
 }

@@ -1,7 +1,7 @@
 //! Turns of guest code, the thread that ends them, and the thread for the long ones.
 //!
 //! Owns: the epoch's advance, where a turn is taken, and what the actor does between two. Must not
-//! know: what guests do. Invariant: it ticks while guest code runs and sleeps when none has for a
+//! know: what guests do, but that a turn has an end. Invariant: it ticks while guest code runs and sleeps when none has for a
 //! while, so that an idle actor wakes nobody; after a turn that was cut short, sockets and timers
 //! are looked at before the next.
 //!
@@ -12,12 +12,13 @@
 use std::mem;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
+use greenroom_sabotage::Protection;
 use tokio::sync::oneshot;
 
 /// How long guest code may run before other tasks of the actor get a turn.
@@ -33,6 +34,12 @@ const LONG_TURNS: u32 = 8;
 /// How many ticks without guest code until the thread sleeps. Parking costs the next call a
 /// wake-up, so it waits out the pauses of a busy actor.
 const IDLE_TICKS: u32 = 50;
+
+/// What the process ends with if a guest cannot be ended: sysexits' `EX_SOFTWARE`.
+const STUCK: i32 = 70;
+
+/// How long its last words may take.
+const LAST_WORDS: Duration = Duration::from_millis(20);
 
 /// A handle to the thread; it ends with the process.
 #[derive(Clone, Debug)]
@@ -50,6 +57,25 @@ struct State {
     busy: AtomicBool,
     parked: AtomicBool,
     ticks: AtomicU64,
+    /// When the turns that run now began, in nanoseconds: here and aside. 0 where there is none.
+    turns: [AtomicU64; 2],
+    /// How long a turn may be before the actor is given up, in nanoseconds; 0 for as long as it likes.
+    patience: AtomicU64,
+}
+
+impl State {
+    /// Whether a turn does not come back: whatever is to end it does not work.
+    fn is_stuck(&self, now: u64) -> bool {
+        let patience = self.patience.load(Ordering::Relaxed);
+        let stuck = |began: u64| began > 0 && now.saturating_sub(began) > patience;
+        patience > 0 && self.turns.iter().any(|began| stuck(began.load(Ordering::Relaxed)))
+    }
+}
+
+/// Time that has passed since some moment, in nanoseconds; never 0.
+fn nanoseconds(now: Instant) -> u64 {
+    let since = now.saturating_duration_since(zero()).as_nanos();
+    u64::try_from(since).unwrap_or(u64::MAX).max(1)
 }
 
 impl Ticker {
@@ -62,6 +88,12 @@ impl Ticker {
         let shared = state.clone();
         let handle = thread::Builder::new().name("epoch".to_owned()).spawn(move || tick(&engine, &shared))?;
         Ok(Self { state, thread: handle.thread().clone(), side: Arc::default() })
+    }
+
+    /// Ends the process if a turn is longer than that: then nothing within it can end the guest.
+    pub(crate) fn give_up_after(&self, patience: Duration) {
+        let patience = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
+        self.state.patience.store(patience, Ordering::Relaxed);
     }
 
     /// A future in which guest code may run, as one that takes turns with the rest of the actor.
@@ -121,12 +153,30 @@ pub(crate) struct Weight(Arc<Weights>);
 struct Weights {
     announced: AtomicBool,
     aside: AtomicBool,
+    /// When the last turn began, in nanoseconds since some moment.
+    began: AtomicU64,
+}
+
+/// The moment from which turns are timed.
+fn zero() -> Instant {
+    static ZERO: OnceLock<Instant> = OnceLock::new();
+    *ZERO.get_or_init(Instant::now)
 }
 
 impl Weight {
     /// The next turn will be long.
     pub(crate) fn announce(&self) {
         self.0.announced.store(true, Ordering::SeqCst);
+    }
+
+    /// A turn begins.
+    fn begin(&self, now: Instant) {
+        self.0.began.store(nanoseconds(now), Ordering::Relaxed);
+    }
+
+    /// When the last turn began.
+    pub(crate) fn began(&self) -> Instant {
+        zero() + Duration::from_nanos(self.0.began.load(Ordering::Relaxed))
     }
 
     /// Whether a long turn is announced, and has not begun.
@@ -171,9 +221,12 @@ struct Turn<T> {
 impl<T: Send + 'static> Turns<T> {
     fn take_turn(&mut self, mut inner: Inner<T>, cx: &mut Context<'_>) -> Poll<T> {
         let began = Instant::now();
+        self.weight.begin(began);
         let ticks = self.ticker.note();
         self.alarm.inside.store(true, Ordering::SeqCst);
+        self.ticker.state.turns[0].store(nanoseconds(began), Ordering::Relaxed);
         let polled = inner.as_mut().poll(&mut Context::from_waker(&self.waker));
+        self.ticker.state.turns[0].store(0, Ordering::Relaxed);
         self.place = Place::Here(inner);
         if self.alarm.rang_inside() && polled.is_pending() {
             if self.ticker.ticks() == ticks {
@@ -200,9 +253,12 @@ impl<T: Send + 'static> Turns<T> {
             let taken = there.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some((mut inner, sender)) = taken else { return };
             let began = Instant::now();
+            weight.begin(began);
             ticker.note();
             weight.0.aside.store(true, Ordering::SeqCst);
+            ticker.state.turns[1].store(nanoseconds(began), Ordering::Relaxed);
             let polled = inner.as_mut().poll(&mut Context::from_waker(&waker));
+            ticker.state.turns[1].store(0, Ordering::Relaxed);
             weight.0.aside.store(false, Ordering::SeqCst);
             // Whoever gave the instance up has no use for it.
             let _ = sender.send(Turn { inner, polled, took: began.elapsed() });
@@ -289,7 +345,61 @@ fn tick(engine: &wasmtime::EngineWeak, state: &State) {
         thread::sleep(TICK);
         let Some(engine) = engine.upgrade() else { return };
         state.ticks.fetch_add(1, Ordering::Relaxed);
-        engine.increment_epoch();
-        idle = if state.busy.swap(false, Ordering::SeqCst) { 0 } else { idle + 1 };
+        if !Protection::Epochs.is_off() {
+            engine.increment_epoch();
+        }
+        let stuck = state.is_stuck(nanoseconds(Instant::now()));
+        if stuck && !Protection::Watchdog.is_off() {
+            give_up();
+        }
+        let busy = state.busy.swap(false, Ordering::SeqCst)
+            || state.turns.iter().any(|began| began.load(Ordering::Relaxed) > 0);
+        idle = if busy { 0 } else { idle + 1 };
+    }
+}
+
+/// Ends the process, whose last words may find nobody who reads them.
+#[expect(clippy::print_stderr, reason = "nothing else is left to tell the broker by")]
+fn give_up() -> ! {
+    let speak = || eprintln!("the guest holds up its actor for longer than limit `cpu` allows; given up");
+    let _ = thread::Builder::new().spawn(speak);
+    thread::sleep(LAST_WORDS);
+    std::process::exit(STUCK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_that_does_not_come_back_is_noticed() {
+        let state = State::default();
+        state.turns[1].store(100, Ordering::Relaxed);
+        assert!(!state.is_stuck(1_000_000), "without a bound it may");
+        state.patience.store(50, Ordering::Relaxed);
+        assert!(!state.is_stuck(150));
+        assert!(state.is_stuck(151));
+        state.turns[1].store(0, Ordering::Relaxed);
+        assert!(!state.is_stuck(1_000_000), "it is over");
+    }
+
+    #[test]
+    fn a_process_whose_turn_does_not_end_is_given_up() {
+        const INSIDE: &str = "GREENROOM_TICKER_TEST";
+        if std::env::var_os(INSIDE).is_none() {
+            let this = std::env::current_exe().expect("a running test has a path");
+            let test = "ticker::tests::a_process_whose_turn_does_not_end_is_given_up";
+            let ended = std::process::Command::new(this).args([test, "--exact"]).env(INSIDE, "1").output();
+            let ended = ended.expect("this program can be started again");
+            assert_eq!(ended.status.code(), Some(STUCK), "{ended:?}");
+            return;
+        }
+        let engine = wasmtime::Engine::default();
+        let ticker = Ticker::start(engine.weak()).expect("a thread");
+        ticker.give_up_after(TICK);
+        ticker.state.turns[0].store(nanoseconds(Instant::now()), Ordering::Relaxed);
+        ticker.note();
+        // If nobody gives the process up, this test succeeds, and so the one that started it fails.
+        thread::sleep(Duration::from_secs(2));
     }
 }

@@ -4,8 +4,10 @@
 //! what the caller sees is the trap's name and the guest's own backtrace, nothing of the host.
 
 use greenroom_abi::RemoteError;
-use greenroom_abi::kind::{PANIC, Trap};
+use greenroom_abi::kind::{LimitExceeded, PANIC, PermissionDenied, Trap};
 use wasmtime::WasmBacktrace;
+
+use crate::wasi::Refused;
 
 /// How many frames of a backtrace are kept: enough to find the place, bounded for a runaway
 /// recursion.
@@ -18,9 +20,17 @@ pub(crate) struct PanicNote {
     pub(crate) location: String,
 }
 
-/// The error of the task that trapped.
-pub(crate) fn describe(error: &wasmtime::Error, panic: Option<PanicNote>) -> RemoteError {
+/// The error of the task that trapped. The limit that it ran into just before is the reason, if there
+/// is one.
+pub(crate) fn describe(
+    error: &wasmtime::Error,
+    crossed: Option<LimitExceeded>,
+    panic: Option<PanicNote>,
+) -> RemoteError {
     let trace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
+    if let Some(crossed) = crossed {
+        return RemoteError { trace, ..RemoteError::of(&crossed) };
+    }
     if let Some(panic) = panic {
         let trace = format!("at {}\n{trace}", panic.location);
         return RemoteError { trace, ..RemoteError::new(PANIC, panic.message) };
@@ -28,6 +38,10 @@ pub(crate) fn describe(error: &wasmtime::Error, panic: Option<PanicNote>) -> Rem
     if let Some(wasmtime_wasi::I32Exit(status)) = error.downcast_ref() {
         let code = format!("the guest called exit with status {status}");
         return RemoteError { trace, ..RemoteError::of(&Trap { code }) };
+    }
+    if let Some(Refused(right)) = error.downcast_ref() {
+        let right = (*right).to_owned();
+        return RemoteError { trace, ..RemoteError::of(&PermissionDenied { right }) };
     }
     let code = match error.downcast_ref::<wasmtime::Trap>() {
         Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),

@@ -4,6 +4,7 @@
 //! which guest runs, or that it is a process. Invariant: once cancelled, an actor starts
 //! nothing new and ends when its last task has.
 
+use core::net::IpAddr;
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,10 +13,11 @@ use std::time::Duration;
 
 use greenroom_abi::kind::{Exit, LimitExceeded};
 use greenroom_abi::{ActorId, RemoteError};
-use greenroom_transport::{Attachment, Channel, Packet, Pipe};
-use greenroom_wire::Role;
+use greenroom_sabotage::Protection;
+use greenroom_transport::{Attachment, Channel, Pipe};
 use greenroom_wire::control::{self, Limits, LogLine, Rights, ToActor, ToBroker};
-use tokio::sync::{Notify, mpsc, watch};
+use greenroom_wire::{Gate, Passage, Role};
+use tokio::sync::{Notify, watch};
 
 use crate::cancel::Cancellation;
 use crate::dialog::Dialog;
@@ -23,7 +25,8 @@ use crate::dispatch::cancelled;
 use crate::guest::Guest;
 use crate::introduce::{Introductions, Origin, handed_over};
 use crate::link::{ExitNotice, Link, Owner, Queue};
-use crate::port::{Port, broker_gone};
+use crate::port::{Packets, Port, broker_gone};
+use crate::room::{Bounds, Streams};
 use crate::task::Task;
 
 /// Who an actor is, as the broker has said.
@@ -68,6 +71,8 @@ struct Shared {
     peers: Mutex<HashMap<String, watch::Sender<Option<Exit>>>>,
     links: Mutex<Vec<Link>>,
     introductions: Introductions,
+    log_gate: Mutex<Gate>,
+    bounds: Bounds,
 }
 
 impl std::fmt::Debug for Actor {
@@ -78,14 +83,16 @@ impl std::fmt::Debug for Actor {
 
 /// The packets an actor has for its broker, to be handed to [`Actor::run`].
 #[derive(Debug)]
-pub struct Outbox(mpsc::UnboundedReceiver<Packet>);
+pub struct Outbox(Packets);
 
 impl Actor {
     /// An actor that can be called as soon as it has a link.
     pub fn new(identity: Identity, limits: Limits, guest: Box<dyn Guest>) -> (Self, Outbox) {
-        let (port, packets) = Port::new();
+        let (port, packets) = Port::new(&limits);
         let actor = Self(Arc::new(Shared {
             identity,
+            log_gate: Mutex::new(Gate::new(limits.log_rate)),
+            bounds: Bounds::new(&limits, &Streams::new(&limits)),
             limits,
             guest,
             port,
@@ -115,6 +122,11 @@ impl Actor {
         &self.0.limits
     }
 
+    /// What each of its links may have.
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.0.bounds.clone()
+    }
+
     /// What may be called in it.
     pub fn exposed(&self) -> Vec<String> {
         self.0.guest.exposed()
@@ -122,17 +134,64 @@ impl Actor {
 
     /// Sends a line to the log.
     pub fn log(&self, line: LogLine) {
-        self.0.port.tell(&ToBroker::Log(line));
+        let now = tokio::time::Instant::now().into_std();
+        let passage = match Protection::LogRate.is_off() {
+            true => Passage::Through { dropped: 0 },
+            false => self.log_gate().pass(now),
+        };
+        match passage {
+            Passage::Through { dropped } => {
+                self.log_dropped(dropped);
+                let LogLine { level, target, message, task } = line;
+                let (target, message) = (self.shortened(target), self.shortened(message));
+                self.0.port.tell(&ToBroker::Log(LogLine { level, target, message, task }));
+            }
+            Passage::Dropped { until: None } => {}
+            Passage::Dropped { until: Some(until) } => {
+                // Should nothing more be logged, this tells what is missing.
+                let actor = self.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep_until(until.into()).await;
+                    let dropped = actor.log_gate().dropped();
+                    actor.log_dropped(dropped);
+                });
+            }
+        }
+    }
+
+    fn log_dropped(&self, dropped: u64) {
+        if dropped > 0 {
+            self.0.port.tell(&ToBroker::Log(self.0.limits.dropped(dropped)));
+        }
+    }
+
+    fn shortened(&self, text: String) -> String {
+        if Protection::LogLine.is_off() { text } else { self.0.limits.shortened(text) }
+    }
+
+    fn log_gate(&self) -> MutexGuard<'_, Gate> {
+        self.0.log_gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the user how far a long job has come.
     pub fn progress(&self, done: u64, total: u64, message: String) {
+        let message = self.shortened(message);
         self.0.port.tell(&ToBroker::Progress { done, total, message });
     }
 
     /// Tells the broker that this actor can be called.
     pub fn ready(&self) {
         self.0.port.tell(&ToBroker::Ready);
+    }
+
+    /// The addresses of a host to which this actor may connect; none if it has none. The broker looks
+    /// them up: an actor's own process has no way to a name server.
+    ///
+    /// # Errors
+    /// `PermissionDenied` if this actor may not connect there; `LimitExceeded` if too many such
+    /// questions are open.
+    pub async fn look_up(&self, host: &str) -> Result<Vec<IpAddr>, Box<RemoteError>> {
+        self.0.port.look_up(host).await
     }
 
     /// Cancels every task; the actor's loop ends once they have.
@@ -193,7 +252,7 @@ impl Actor {
     pub async fn run(&self, channel: Channel, outbox: Outbox) -> End {
         let Outbox(mut packets) = outbox;
         let speak = async {
-            while let Some(packet) = packets.recv().await {
+            while let Some(packet) = packets.next().await {
                 if channel.send(packet).await.is_err() {
                     break;
                 }
@@ -204,6 +263,7 @@ impl Actor {
             loop {
                 let packet = match channel.receive().await {
                     Ok(Some(packet)) => packet,
+                    Ok(None) | Err(_) if Protection::ControlEnd.is_off() => std::future::pending().await,
                     Ok(None) | Err(_) => return End::BrokerGone,
                 };
                 match control::decode(&packet.bytes) {
@@ -221,7 +281,7 @@ impl Actor {
             () = self.wound_up() => End::Cancelled,
             () = speak => End::BrokerGone,
         };
-        while let Ok(packet) = packets.try_recv() {
+        while let Some(packet) = packets.try_next() {
             if channel.send(packet).await.is_err() {
                 break;
             }
@@ -257,6 +317,7 @@ impl Actor {
                 self.0.port.found(request, self.meet(actor, pipe, Origin::Beyond).map(Some));
             }
             ToActor::Listed { request, result, more } => self.0.port.listed(request, result, more),
+            ToActor::LookedUp { request, result } => self.0.port.looked_up(request, result),
             ToActor::Invited { request, result } => {
                 self.0.port.invited(request, result.and_then(|guest| handed_over(guest, attachments.pop())));
             }
@@ -352,7 +413,7 @@ impl Actor {
             return Err(cancelled(dialog.function(), by));
         }
         let limit = self.limits().tasks;
-        if tasks.len() >= limit {
+        if tasks.len() >= limit && !Protection::Tasks.is_off() {
             return Err(RemoteError::of(&LimitExceeded { limit: "tasks".to_owned(), value: limit as u64 }));
         }
         let id = self.0.next_task.fetch_add(1, Ordering::Relaxed);

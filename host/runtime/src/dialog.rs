@@ -20,7 +20,7 @@ use greenroom_abi::RemoteError;
 use greenroom_abi::kind::{
     ContextProtocol, DeadlineExceeded, Kind, LimitExceeded, StreamClosed, StreamOverrun,
 };
-use greenroom_wire::{Balance, Config, ContextId, Credit, Outcome, Overrun};
+use greenroom_wire::{Balance, ContextId, Credit, Outcome, Overrun};
 
 use crate::dispatch::cancelled;
 use crate::inlet::{Inlet, Window};
@@ -193,6 +193,14 @@ impl Dialog {
         Box::new(RemoteError::of(kind))
     }
 
+    fn check_size(&self, payload: &Bytes) -> Result<(), Failure> {
+        let limit = self.link.max_sent();
+        if payload.len() <= limit {
+            return Ok(());
+        }
+        Err(Self::failed(&LimitExceeded { limit: "payload".to_owned(), value: limit as u64 }))
+    }
+
     fn misused(&self, reason: &str) -> Failure {
         Self::failed(&ContextProtocol { function: self.function.to_string(), reason: reason.to_owned() })
     }
@@ -214,6 +222,11 @@ impl Dialog {
     /// Puts a call on its way: gives its arguments, unless it has ended.
     pub(crate) fn depart(&self) -> Option<Bytes> {
         self.state().waiting.take()
+    }
+
+    /// How long the arguments are that are still to be put on their way.
+    pub(crate) fn departing_bytes(&self) -> usize {
+        self.state().waiting.as_ref().map_or(0, Bytes::len)
     }
 
     /// Ends a call that was never put on its way.
@@ -315,13 +328,7 @@ impl Dialog {
     pub(crate) fn send(&self, message: Bytes) -> Result<bool, Failure> {
         let mut state = self.state();
         self.check_sendable(&state)?;
-        let limit = Config::default().max_payload;
-        if message.len() > limit {
-            return Err(Self::failed(&LimitExceeded {
-                limit: "max_payload".to_owned(),
-                value: limit as u64,
-            }));
-        }
+        self.check_size(&message)?;
         let State { outlet, context: Some(context), .. } = &mut *state else { return Ok(false) };
         if outlet.settling {
             return Ok(false);
@@ -511,13 +518,7 @@ impl Dialog {
             Phase::Linked => return Err(self.misused("it has called `started` twice")),
             Phase::Ended(_) => return Err(self.closed()),
         }
-        let limit = Config::default().max_payload;
-        if value.len() > limit {
-            return Err(Self::failed(&LimitExceeded {
-                limit: "max_payload".to_owned(),
-                value: limit as u64,
-            }));
-        }
+        self.check_size(&value)?;
         state.phase = Phase::Linked;
         if let Some(context) = state.context {
             let _ = self.link.command(Command::Started { context, value });

@@ -84,7 +84,8 @@ impl Driver {
         role: Role,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
-        let config = Config { start_timeout: actor.limits().start, ..Config::default() };
+        let config =
+            Config { start_timeout: actor.limits().start, max_sent: link.max_sent(), ..Config::default() };
         Self {
             session: Session::new(role, config, now()),
             pipe,
@@ -113,7 +114,9 @@ impl Driver {
         let error = match broken {
             Broken::Violated(violation) => {
                 tracing::error!(peer = %self.link.peer(), violation, "the peer broke the protocol");
-                RemoteError::of(&PeerMisbehaved { violation })
+                let error = RemoteError::of(&PeerMisbehaved { violation });
+                self.link.violated(error.clone());
+                error
             }
             // Only a call that is still open is worth the wait for how the peer died.
             Broken::Ended | Broken::Unwritable | Broken::Parted => {
@@ -158,6 +161,7 @@ impl Driver {
                 Err(broken) => return Poll::Ready(broken),
             }
             self.settle();
+            self.link.room().look(|| self.session.unsent_in_all() + self.output.len());
             self.spent.sweep();
             if self.session.is_closed() && self.output.is_empty() && !self.session.has_output() {
                 return Poll::Ready(Broken::Parted);
@@ -185,7 +189,8 @@ impl Driver {
 
     fn handle_command(&mut self, command: Command) {
         match command {
-            Command::Start { dialog, deadline } => {
+            Command::Start { dialog, bytes, deadline } => {
+                self.link.room().hold(bytes);
                 let Some((dialog, kwargs)) = dialog.take() else { return };
                 self.spent.watch(&kwargs);
                 let deadline = deadline.map(|until| until.into_std().saturating_duration_since(now()));
@@ -220,7 +225,8 @@ impl Driver {
             Command::Settle { context } => self.settling.push(context),
             Command::Stop { context } => self.session.stop(context),
             Command::Grant { context, credit, overrun } => self.session.grant(context, credit, overrun),
-            Command::Finish { context, outcome } => {
+            Command::Finish { context, outcome, bytes } => {
+                self.link.room().hold(bytes);
                 self.tasks.remove(&context);
                 if let Ok(value) = &outcome {
                     self.spent.watch(value);

@@ -56,7 +56,7 @@ pub fn joined(pipe: Attachment, ends: Preamble, pid: u32) -> io::Result<Portal> 
 fn over(pipe: Pipe, Preamble { you, peer }: Preamble, pid: u32) -> Portal {
     let identity =
         Identity { path: vec![you.name.clone()], id: you, pid, is_root: false, rights: Rights::default() };
-    let (actor, _) = Actor::new(identity, Limits::default(), Box::new(Idle));
+    let (actor, _) = Actor::new(identity, Limits::default().trusted(), Box::new(Idle));
     let right = format!("a program outside the tree ends no actor of it, and `{}` is one", actor.id());
     actor.port().shut(RemoteError::of(&PermissionDenied { right }));
     // Nobody will say how the peer died, so nobody waits for it.

@@ -19,6 +19,7 @@ mod namespace;
 mod nursery;
 mod port;
 mod portal;
+mod room;
 mod slot;
 mod spent;
 mod stream;

@@ -19,6 +19,7 @@ use crate::actor::Actor;
 use crate::context::{Call, CallOptions, Context};
 use crate::dialog::Dialog;
 use crate::driver::Driver;
+use crate::room::{Bounds, Room};
 use crate::slot::{Slot, WeakSlot};
 
 /// How the peer's process ended, once the broker has said so.
@@ -56,7 +57,10 @@ struct Shared {
     end_expected: AtomicBool,
     /// Whether the peer gets a successor.
     superseded: AtomicBool,
-    cancel_bound: Duration,
+    /// What the peer did that no honest one does, if that ended the link.
+    violation: OnceLock<RemoteError>,
+    bounds: Bounds,
+    room: Room,
 }
 
 /// Who is at the other end, and how word of their exit comes.
@@ -119,6 +123,8 @@ impl Drop for Starting {
 pub(crate) enum Command {
     Start {
         dialog: Starting,
+        /// How long its arguments are.
+        bytes: usize,
         deadline: Option<Instant>,
     },
     Cancel {
@@ -147,6 +153,8 @@ pub(crate) enum Command {
     Finish {
         context: ContextId,
         outcome: Outcome,
+        /// How long its value is.
+        bytes: usize,
     },
     Retire,
     Close,
@@ -169,17 +177,15 @@ impl Link {
     /// are then told as what they are to their callers: its death.
     pub(crate) fn follow(&self) -> Queue {
         self.0.superseded.store(true, Ordering::Relaxed);
-        let Shared { us, owner, cancel_bound, .. } = &*self.0;
-        Self::waiting(us.clone(), self.far().clone(), *owner, *cancel_bound)
+        let Shared { us, owner, bounds, .. } = &*self.0;
+        Self::waiting(us.clone(), self.far().clone(), *owner, bounds.clone())
     }
 
     fn queue(actor: &Actor, first: Far, owner: Owner) -> Queue {
-        // A task that will not end loses its instance after the grace; then the peer answers.
-        let cancel_bound = actor.limits().grace + actor.limits().ask;
-        Self::waiting(actor.id().clone(), first, owner, cancel_bound)
+        Self::waiting(actor.id().clone(), first, owner, actor.bounds())
     }
 
-    fn waiting(us: ActorId, first: Far, owner: Owner, cancel_bound: Duration) -> Queue {
+    fn waiting(us: ActorId, first: Far, owner: Owner, bounds: Bounds) -> Queue {
         let (sender, commands) = mpsc::unbounded_channel();
         let link = Self(Arc::new(Shared {
             us,
@@ -192,7 +198,9 @@ impl Link {
             waiting: AtomicUsize::new(0),
             end_expected: AtomicBool::new(false),
             superseded: AtomicBool::new(false),
-            cancel_bound,
+            violation: OnceLock::new(),
+            room: Room::new(&bounds),
+            bounds,
         }));
         Queue { link, commands }
     }
@@ -237,7 +245,22 @@ impl Link {
 
     /// How long a cancelled task may take to end before nobody waits for it any more.
     pub(crate) fn cancel_bound(&self) -> Duration {
-        self.0.cancel_bound
+        self.0.bounds.cancel
+    }
+
+    /// The largest payload that this actor may send.
+    pub(crate) fn max_sent(&self) -> usize {
+        self.0.bounds.payload
+    }
+
+    /// What it may have at once.
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.0.bounds
+    }
+
+    /// How much waits to be sent.
+    pub(crate) fn room(&self) -> &Room {
+        &self.0.room
     }
 
     /// Starts a call; it is under way before the first poll.
@@ -264,8 +287,13 @@ impl Link {
         if !self.0.driven.load(Ordering::Relaxed) && !self.admits(&dialog, deadline) {
             return dialog;
         }
+        let bytes = dialog.departing_bytes();
+        if let Err(error) = self.0.room.enter(bytes) {
+            dialog.give_up(|| error);
+            return dialog;
+        }
         // Refused by a link that is gone, the command is dropped, and ends what it was to start.
-        let _ = self.command(Command::Start { dialog: Starting(Some(dialog.clone())), deadline });
+        let _ = self.command(Command::Start { dialog: Starting(Some(dialog.clone())), bytes, deadline });
         dialog
     }
 
@@ -301,7 +329,12 @@ impl Link {
     /// Answers an incoming call.
     pub(crate) fn finish(&self, context: ContextId, outcome: Outcome) {
         // On a dead link nobody waits for the answer.
-        let _ = self.command(Command::Finish { context, outcome });
+        let bytes = outcome.as_ref().map_or(0, Bytes::len);
+        let (bytes, outcome) = match self.0.room.enter(bytes) {
+            Ok(()) => (bytes, outcome),
+            Err(error) => (0, Err(Box::new(error.relayed_by(self.us())))),
+        };
+        let _ = self.command(Command::Finish { context, outcome, bytes });
     }
 
     /// Says goodbye once no context is open: nobody will start one any more.
@@ -321,6 +354,16 @@ impl Link {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.0.commands.is_closed()
+    }
+
+    /// Notes that the link ends because the peer broke the protocol.
+    pub(crate) fn violated(&self, how: RemoteError) {
+        let _ = self.0.violation.set(how);
+    }
+
+    /// How the peer broke the protocol, if that ended the link.
+    pub(crate) fn violation(&self) -> Option<&RemoteError> {
+        self.0.violation.get()
     }
 
     /// Waits for the exit notice of whoever is the peer now.

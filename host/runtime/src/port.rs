@@ -3,14 +3,16 @@
 //! Owns: numbering requests and matching the broker's answers to them. Must not know: why
 //! somebody asks. Invariant: every request ends, also when the broker does.
 
+use core::net::IpAddr;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use greenroom_abi::kind::LimitExceeded;
 use greenroom_abi::{ActorId, RemoteError};
+use greenroom_sabotage::Protection;
 use greenroom_transport::{Attachment, MAX_PACKET_BYTES, Packet};
-use greenroom_wire::control::{self, ActorEntry, RequestId, SpawnSpec, ToBroker};
+use greenroom_wire::control::{self, ActorEntry, Limit, Limits, RequestId, SpawnSpec, ToBroker};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::link::ExitNotice;
@@ -36,6 +38,9 @@ pub(crate) type Listed = Result<Vec<ActorEntry>, Box<RemoteError>>;
 /// actor it may call is there.
 pub(crate) type Invited = Result<Option<Attachment>, Box<RemoteError>>;
 
+/// What the broker gives for the name of a host: its addresses, if it has any.
+pub(crate) type LookedUp = Result<Vec<IpAddr>, Box<RemoteError>>;
+
 /// A question the broker has not answered yet.
 #[derive(Debug)]
 enum Pending {
@@ -44,6 +49,7 @@ enum Pending {
     Find(oneshot::Sender<Found>),
     List(List, oneshot::Sender<Listed>),
     Invite(oneshot::Sender<Invited>),
+    LookUp(oneshot::Sender<LookedUp>),
 }
 
 /// A list that is not complete yet.
@@ -67,6 +73,9 @@ enum Line {
 #[derive(Debug)]
 pub(crate) struct Port {
     outgoing: mpsc::UnboundedSender<Packet>,
+    /// How many bytes of them the broker has not taken yet.
+    queued: Arc<AtomicU64>,
+    most: u64,
     line: Mutex<Line>,
     next: AtomicU64,
     lists: Arc<Semaphore>,
@@ -74,16 +83,19 @@ pub(crate) struct Port {
 
 impl Port {
     /// A port, and the packets that must be sent for it.
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Packet>) {
-        let (outgoing, packets) = mpsc::unbounded_channel();
-        let line = Mutex::new(Line::Open(HashMap::new()));
-        (Self { outgoing, line, next: AtomicU64::new(1), lists: Arc::new(Semaphore::new(LISTS)) }, packets)
+    pub(crate) fn new(limits: &Limits) -> (Self, Packets) {
+        let (outgoing, incoming) = mpsc::unbounded_channel();
+        let (line, queued) = (Mutex::new(Line::Open(HashMap::new())), Arc::<AtomicU64>::default());
+        let packets = Packets { incoming, queued: queued.clone() };
+        let most = if Protection::Queue.is_off() { u64::MAX } else { limits.queue };
+        let (next, lists) = (AtomicU64::new(1), Arc::new(Semaphore::new(LISTS)));
+        (Self { outgoing, queued, most, line, next, lists }, packets)
     }
 
     /// Says something that has no answer. After the broker's death nobody hears it.
     pub(crate) fn tell(&self, message: &ToBroker) {
         if let Err(error) = self.post(message) {
-            tracing::warn!(%error, "not told to the broker");
+            tracing::debug!(%error, "not told to the broker");
         }
     }
 
@@ -120,7 +132,10 @@ impl Port {
         let (sender, answer) = oneshot::channel();
         let request = self.register(Pending::Find(sender));
         let question = Question { port: self, request };
-        self.post(&ToBroker::Find { request, name: name.to_owned(), wait }).map_err(Box::new)?;
+        if let Err(error) = self.post(&ToBroker::Find { request, name: name.to_owned(), wait }) {
+            self.take(request);
+            return Err(Box::new(error));
+        }
         let found = answer.await.unwrap_or_else(|_| Err(Box::new(self.silence())));
         drop(question);
         found
@@ -145,6 +160,16 @@ impl Port {
     pub(crate) async fn invite(&self, actor: &ActorId, name: &str) -> Invited {
         let (actor, name) = (actor.uuid.clone(), name.to_owned());
         self.ask(Pending::Invite, |request| ToBroker::Invite { request, actor, name }).await
+    }
+
+    /// Looks up the addresses of a host.
+    ///
+    /// # Errors
+    /// `PermissionDenied` if the actor may not connect there; `LimitExceeded` if too many such
+    /// questions are open.
+    pub(crate) async fn look_up(&self, name: &str) -> LookedUp {
+        let name = name.to_owned();
+        self.ask(Pending::LookUp, |request| ToBroker::LookUp { request, name }).await
     }
 
     /// Ends all requests, those to come as well: nobody will answer, for the reason given.
@@ -195,6 +220,13 @@ impl Port {
         }
     }
 
+    /// Hands the addresses of a host to whoever asked.
+    pub(crate) fn looked_up(&self, request: RequestId, result: LookedUp) {
+        if let Some(Pending::LookUp(sender)) = self.take(request) {
+            let _ = sender.send(result);
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn open_requests(&self) -> usize {
         match &*self.lock() {
@@ -232,6 +264,12 @@ impl Port {
             let limit = LimitExceeded { limit: "control_message".to_owned(), value: MAX_PACKET_BYTES as u64 };
             return Err(RemoteError::of(&limit));
         }
+        let size = bytes.len() as u64;
+        let grown = |queued: u64| queued.checked_add(size).filter(|queued| *queued <= self.most);
+        if self.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_err() {
+            let limit = LimitExceeded { limit: Limit::Queue.name().to_owned(), value: self.most };
+            return Err(RemoteError::of(&limit));
+        }
         // The actor's loop sees the end of the channel itself.
         let _ = self.outgoing.send(Packet { bytes, attachments: Vec::new() });
         Ok(())
@@ -261,6 +299,32 @@ impl Port {
     }
 }
 
+/// What is to be sent to the broker.
+#[derive(Debug)]
+pub(crate) struct Packets {
+    incoming: mpsc::UnboundedReceiver<Packet>,
+    queued: Arc<AtomicU64>,
+}
+
+impl Packets {
+    /// The next packet, once there is one; none after the last.
+    pub(crate) async fn next(&mut self) -> Option<Packet> {
+        let packet = self.incoming.recv().await?;
+        Some(self.took(packet))
+    }
+
+    /// The next packet, if there is one.
+    pub(crate) fn try_next(&mut self) -> Option<Packet> {
+        let packet = self.incoming.try_recv().ok()?;
+        Some(self.took(packet))
+    }
+
+    fn took(&self, packet: Packet) -> Packet {
+        self.queued.fetch_sub(packet.bytes.len() as u64, Ordering::Relaxed);
+        packet
+    }
+}
+
 /// A search under way. Dropped before its answer, it is abandoned.
 struct Question<'a> {
     port: &'a Port,
@@ -278,4 +342,20 @@ impl Drop for Question<'_> {
 /// What every request ends with once the broker is gone.
 pub fn broker_gone() -> RemoteError {
     RemoteError::new("BrokerGone", "the broker is gone; this actor is about to exit")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_much_waits_for_the_broker() {
+        let (port, mut packets) = Port::new(&Limits { queue: 150, ..Limits::default() });
+        let message = ToBroker::Progress { done: 1, total: 2, message: "x".repeat(60) };
+        assert_eq!(port.post(&message), Ok(()));
+        let full = port.post(&message).expect_err("there is no room");
+        assert_eq!(full.kind(), Some(LimitExceeded { limit: "queue".to_owned(), value: 150 }));
+        assert!(packets.try_next().is_some(), "the first is still to be sent");
+        assert_eq!(port.post(&message), Ok(()));
+    }
 }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use greenroom_abi::RemoteError;
 use greenroom_abi::kind::Lagged;
 use greenroom_wire::Overrun;
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
 use crate::dialog::Dialog;
 
@@ -56,6 +56,7 @@ pub struct MsgStream {
     dialog: Arc<Dialog>,
     /// Present once somebody subscribed.
     hub: Mutex<Option<Hub>>,
+    _place: OwnedSemaphorePermit,
 }
 
 /// What all subscribers hear.
@@ -68,8 +69,9 @@ struct Hub {
 
 impl MsgStream {
     pub(crate) fn open(dialog: Arc<Dialog>, options: StreamOptions) -> Result<Self, Box<RemoteError>> {
+        let place = dialog.link().bounds().stream()?;
         dialog.open_stream(options)?;
-        Ok(Self { dialog, hub: Mutex::default() })
+        Ok(Self { dialog, hub: Mutex::default(), _place: place })
     }
 
     /// Sends a message, one CBOR item; waits while the receiver is full.

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use greenroom_abi::kind::{ContextCancelled, NurseryError};
+use greenroom_abi::kind::{ContextCancelled, LimitExceeded, NurseryError};
 use greenroom_abi::{ActorId, RemoteError};
+use greenroom_sabotage::Protection;
 use greenroom_wire::Outcome;
+use greenroom_wire::control::Limit;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -33,6 +35,8 @@ struct Inner {
     actor: Actor,
     dialog: Arc<Dialog>,
     deadline: Option<Deadline>,
+    /// When it must have ended whatever its caller said.
+    wall: Option<Deadline>,
     cancellation: Cancellation,
     /// None once the task has concluded.
     owned: Mutex<Option<Owned>>,
@@ -58,7 +62,9 @@ impl Task {
     pub(crate) fn new(id: u64, actor: Actor, dialog: Arc<Dialog>, deadline: Option<Duration>) -> Self {
         let until = |given| Instant::now().checked_add(given).map(|until| Deadline { given, until });
         let (cancellation, owned) = (Cancellation::default(), Mutex::new(Some(Owned::default())));
-        Self(Arc::new(Inner { id, actor, dialog, deadline: deadline.and_then(until), cancellation, owned }))
+        let wall = actor.limits().wall_bound().filter(|_| !Protection::Wall.is_off()).and_then(until);
+        let deadline = deadline.and_then(until);
+        Self(Arc::new(Inner { id, actor, dialog, deadline, wall, cancellation, owned }))
     }
 
     /// Its number, unique in its actor.
@@ -128,8 +134,9 @@ impl Task {
 
     /// Waits until the task is cancelled; past its deadline it cancels itself, for its caller.
     pub(crate) async fn cancelled_or_late(&self) -> ActorId {
+        let until = self.deadline().into_iter().chain(self.0.wall.map(|wall| wall.until)).min();
         let late = async {
-            match self.deadline() {
+            match until {
                 Some(until) => tokio::time::sleep_until(until).await,
                 None => std::future::pending().await,
             }
@@ -144,11 +151,21 @@ impl Task {
         }
     }
 
-    /// A cancellation past the deadline is the deadline's.
+    /// A cancellation past the deadline is the deadline's, and one past the bound on every call that
+    /// bound's.
     pub(crate) fn judge_late(&self, error: Box<RemoteError>) -> Box<RemoteError> {
-        match self.0.deadline {
-            Some(Deadline { given, until }) if until <= Instant::now() && error.is::<ContextCancelled>() => {
-                Box::new(self.0.dialog.too_late(given))
+        if !error.is::<ContextCancelled>() {
+            return error;
+        }
+        let now = Instant::now();
+        let passed = |bound: Option<Deadline>| bound.filter(|bound| bound.until <= now);
+        match (passed(self.0.deadline), passed(self.0.wall)) {
+            (Some(deadline), wall) if wall.is_none_or(|wall| deadline.until <= wall.until) => {
+                Box::new(self.0.dialog.too_late(deadline.given))
+            }
+            (_, Some(_)) => {
+                let value = self.actor().limits().get(Limit::Wall);
+                Box::new(RemoteError::of(&LimitExceeded { limit: Limit::Wall.name().to_owned(), value }))
             }
             _ => error,
         }

@@ -36,8 +36,10 @@ pub struct Config {
     /// The largest frame accepted, without its length prefix; at least [`MIN_MAX_FRAME`], which
     /// a lower value is raised to. Bounds what a peer makes the driver buffer for one frame.
     pub max_frame: usize,
-    /// The largest payload sent or accepted, put together from its chunks.
+    /// The largest payload accepted, put together from its chunks.
     pub max_payload: usize,
+    /// The largest payload sent; at most `max_payload`, which a higher value is lowered to.
+    pub max_sent: usize,
     /// How many bytes of unfinished payloads may be held for all contexts together: without it a
     /// peer could hold `max_contexts` × `max_payload`.
     pub max_buffered: usize,
@@ -58,6 +60,7 @@ impl Default for Config {
         Self {
             max_frame: 128 * 1024,
             max_payload: 1 << 30,
+            max_sent: 1 << 30,
             max_buffered: 2 << 30,
             max_contexts: 65_536,
             ack_delay: Duration::from_millis(50),
@@ -71,6 +74,7 @@ impl Config {
     /// The same limits within what the protocol allows.
     pub(crate) fn clamped(mut self) -> Self {
         self.max_frame = self.max_frame.clamp(MIN_MAX_FRAME, u32::MAX as usize);
+        self.max_sent = self.max_sent.min(self.max_payload);
         self
     }
 }

@@ -4,12 +4,15 @@
 //! know: sockets, processes. Invariant: one packet is one message, one CBOR item; whatever an
 //! actor says is a request, whatever the broker says is so.
 
-use std::time::Duration;
+use core::net::IpAddr;
 
 use greenroom_abi::kind::{DecodeError, EncodeError, Exit};
 use greenroom_abi::{ActorId, RemoteError, payload};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+pub use crate::limits::{Limit, LimitError, Limits, Unit};
+pub use crate::rights::Rights;
 
 /// Numbers an actor's requests, so that each answer finds its question.
 pub type RequestId = u64;
@@ -24,7 +27,7 @@ pub enum ToBroker {
         /// Why, in words.
         reason: String,
     },
-    /// Start a child. Answered by [`ToActor::Spawned`].
+    /// Start a child, which takes the right [`Rights::spawn`]. Answered by [`ToActor::Spawned`].
     Spawn {
         /// Echoed in the answer.
         request: RequestId,
@@ -81,6 +84,14 @@ pub enum ToBroker {
         /// What the program is to be called in the tree.
         name: String,
     },
+    /// Tell the addresses of a host to which the actor may connect. Answered by
+    /// [`ToActor::LookedUp`].
+    LookUp {
+        /// Echoed in the answer.
+        request: RequestId,
+        /// The host's name.
+        name: String,
+    },
     /// The answer to [`ToActor::Measure`].
     Measured {
         /// How many tasks run in the actor.
@@ -103,7 +114,8 @@ pub enum ToBroker {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToActor {
     /// The first message: who the actor is and what it runs. Attached: the pipe to its parent,
-    /// then one file per component, then one folder per directory grant, each in order.
+    /// then one file per component, then one folder per directory grant, each in order, then
+    /// standard input, if the actor has it.
     Init(Box<Init>),
     /// The answer to [`ToBroker::Spawn`]. Attached if it succeeded: the pipe to the child.
     Spawned {
@@ -152,6 +164,13 @@ pub enum ToActor {
         /// Who the program is in the tree; none if the actor is gone or is being ended.
         result: Result<Option<ActorId>, Box<RemoteError>>,
     },
+    /// The answer to [`ToBroker::LookUp`].
+    LookedUp {
+        /// Which request this answers.
+        request: RequestId,
+        /// Its addresses; none if nobody knows the name.
+        result: Result<Vec<IpAddr>, Box<RemoteError>>,
+    },
     /// Somebody has been given a way to this actor, and may call it. Attached: the pipe.
     Introduced {
         /// Who.
@@ -186,40 +205,17 @@ pub struct SpawnSpec {
     pub dirs: Vec<DirGrant>,
     /// Its environment variables.
     pub env: Vec<(String, String)>,
+    /// Its arguments, as a program has them.
+    pub args: Vec<String>,
     /// Whether the other programs of the user on this machine are to find it. Takes the right
     /// [`Rights::publish`] of its parent.
     pub publish: bool,
     /// Whether it is to be the only one of its name, wherever it is found.
     pub unique: bool,
-    /// What it may do beyond its tree, out of what its parent may.
+    /// What it may do, out of what its parent may.
     pub rights: Rights,
-}
-
-/// What an actor may do beyond its own tree.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rights {
-    /// Find, and be told of, the published actors of other programs.
-    pub discover: bool,
-    /// Start actors that other programs find.
-    pub publish: bool,
-}
-
-impl Rights {
-    /// All there are: the operator's.
-    pub const ALL: Self = Self { discover: true, publish: true };
-
-    /// The rights that are wanted, if these hold them.
-    ///
-    /// # Errors
-    /// The name of the first that is missing.
-    pub fn narrow(&self, wanted: Self) -> Result<Self, String> {
-        let rights =
-            [("discover", self.discover, wanted.discover), ("publish", self.publish, wanted.publish)];
-        match rights.into_iter().find(|(_, held, wanted)| *wanted && !held) {
-            Some((missing, ..)) => Err(missing.to_owned()),
-            None => Ok(wanted),
-        }
-    }
+    /// Which of its limits are to be lower than its parent's, by name, and how low.
+    pub limits: Vec<(String, u64)>,
 }
 
 /// One actor that can be called, as it is told of.
@@ -288,10 +284,16 @@ pub struct Init {
     pub dirs: Vec<(String, bool)>,
     /// Environment variables.
     pub env: Vec<(String, String)>,
-    /// What it may do beyond its tree.
+    /// Arguments.
+    pub args: Vec<String>,
+    /// Whether the last attachment is a pipe from which standard input is read.
+    pub stdin: bool,
+    /// What it may do.
     pub rights: Rights,
     /// The bounds it lives in.
     pub limits: Limits,
+    /// The walls that it is not to raise around itself, by name.
+    pub without: Vec<String>,
     /// What its own host writes to the log, in `tracing`'s filter syntax; nothing if none.
     pub log: Option<String>,
 }
@@ -323,56 +325,6 @@ pub enum Isolation {
     Actor,
     /// As long as one task: each gets a fresh one.
     Task,
-}
-
-/// The bounds of an actor and of every wait in it. A child's are at most its parent's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Children alive at once, in all nurseries of the actor.
-    pub children: usize,
-    /// How far below the root an actor may stand; the root is at depth 0.
-    pub depth: usize,
-    /// Actors alive at once in the whole tree.
-    pub tree: usize,
-    /// Tasks running at once in the actor.
-    pub tasks: usize,
-    /// Questions of the actor for others that are open at once, and pipes to others that it has
-    /// been sent and not taken: each holds descriptors of the broker's.
-    pub finds: usize,
-    /// From the order to start a child until it is ready.
-    pub spawn: Duration,
-    /// From a call's start until its acknowledgement.
-    pub start: Duration,
-    /// From a task's cancellation until its instance is discarded with it. Below `ask`, so
-    /// that an actor with a stubborn task still leaves gracefully.
-    pub grace: Duration,
-    /// The first rung of the cancel ladder: from asking an actor to end until it is ordered.
-    pub ask: Duration,
-    /// The second rung: from the order until SIGKILL.
-    pub order: Duration,
-    /// The bound on the whole ladder of an actor whose descendants hold it up.
-    pub ladder: Duration,
-    /// From a pipe's end until its calls fail, so that the broker can say how the peer died.
-    pub obituary: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            children: 64,
-            depth: 8,
-            tree: 512,
-            tasks: 4096,
-            finds: 64,
-            spawn: Duration::from_secs(10),
-            start: Duration::from_secs(10),
-            grace: Duration::from_millis(300),
-            ask: Duration::from_millis(500),
-            order: Duration::from_millis(400),
-            ladder: Duration::from_millis(1500),
-            obituary: Duration::from_millis(60),
-        }
-    }
 }
 
 /// A line for the log.
@@ -417,28 +369,4 @@ pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, EncodeError> {
 /// [`DecodeError`] when the bytes are not one: the peer misbehaves.
 pub fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, DecodeError> {
     payload::decode(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rights_only_shrink_and_the_missing_one_is_named() {
-        let discover = Rights { discover: true, publish: false };
-        let publish = Rights { discover: false, publish: true };
-        let none = Rights::default();
-        for (held, wanted, narrowed) in [
-            (Rights::ALL, Rights::ALL, Ok(Rights::ALL)),
-            (Rights::ALL, none, Ok(none)),
-            (discover, discover, Ok(discover)),
-            (discover, publish, Err("publish")),
-            (publish, discover, Err("discover")),
-            (publish, Rights::ALL, Err("discover")),
-            (none, Rights::ALL, Err("discover")),
-            (none, none, Ok(none)),
-        ] {
-            assert_eq!(held.narrow(wanted), narrowed.map_err(str::to_owned), "{held:?} {wanted:?}");
-        }
-    }
 }

@@ -154,7 +154,7 @@ impl Refused {
     pub fn limit(&self) -> Option<LimitExceeded> {
         let (limit, value) = match self {
             Self::TooManyContexts { limit } => ("max_contexts", *limit),
-            Self::PayloadTooLarge { limit, .. } => ("max_payload", *limit),
+            Self::PayloadTooLarge { limit, .. } => ("payload", *limit),
             Self::FunctionTooLong { limit, .. } => ("max_text", *limit),
             Self::Closed => return None,
         };

@@ -10,6 +10,7 @@
 //! is the normative text.
 
 mod assembly;
+mod bucket;
 mod cbor;
 mod config;
 pub mod control;
@@ -17,22 +18,29 @@ mod dialog;
 mod event;
 mod flow;
 mod frame;
+mod gate;
 mod id;
+mod limits;
 mod message;
+mod network;
 mod outbox;
 mod preamble;
+mod rights;
 mod session;
 mod timer;
 mod violation;
 
+pub use bucket::Bucket;
 pub use cbor::HeaderError;
 pub use config::{
     CHUNK, Config, MAX_HANDSHAKE_FRAME, MAX_PENDING_PONGS, MAX_REASON, MAX_TEXT, MIN_MAX_FRAME,
 };
 pub use event::{CloseReason, Event, Outcome, Refused};
 pub use flow::{Balance, Credit, Overrun};
+pub use gate::{Gate, Passage};
 pub use id::{ContextId, Role};
 pub use message::{Message, VERSION};
+pub use network::{Pattern, PatternError};
 pub use preamble::{MAX_PREAMBLE, Preamble};
 pub use session::{Session, StartOptions};
 pub use violation::{ApiMisuse, PeerMisbehaved, Violation};

@@ -2,7 +2,7 @@
 //! but for the one who is too slow: that one is told how many messages it has lost, and neither
 //! the others nor the station wait for it.
 //!
-//! `greenroom run broadcast.wasm messages=200`
+//! `greenroom run broadcast.wasm --allow spawn messages=200`
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Two ways to end: `ctx.cancel()` ends one task of an actor, and its siblings go on;
 //! `cancel_actor()` ends all of them and the process, and each is told who asked for it.
 //!
-//! `greenroom run cancel.wasm`
+//! `greenroom run cancel.wasm --allow spawn`
 
 use greenroom_guest::kind::ContextCancelled;
 use greenroom_guest::prelude::*;

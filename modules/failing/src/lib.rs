@@ -1,8 +1,8 @@
 //! A failure three levels down: raised in a leaf, relayed by a middle actor, told apart at the
 //! root, where the original error value comes back out.
 //!
-//! `greenroom run failing.wasm` fails with the boxed error and its relay path;
-//! `greenroom run failing.wasm kind=panic report=true` says instead what arrived.
+//! `greenroom run failing.wasm --allow spawn` fails with the boxed error and its relay path;
+//! `greenroom run failing.wasm --allow spawn kind=panic report=true` says instead what arrived.
 
 mod report;
 
@@ -112,7 +112,8 @@ pub mod middle {
 #[greenroom_guest::main]
 async fn main(kind: Option<Kind>, report: Option<bool>) -> Result<String, Fault> {
     let nursery = Nursery::open();
-    let middle = nursery.start_actor("middle", [middle::MODULE, bank::MODULE]).await?;
+    let middle = nursery.start_actor("middle", [middle::MODULE, bank::MODULE]);
+    let middle = middle.with(SpawnOptions::new().grant_spawn()).await?;
     let Err(error) = middle.run(middle::fail { kind: kind.unwrap_or(Kind::Error) }).await else {
         fault!("the call was to fail");
     };

@@ -1,7 +1,7 @@
 //! Fan-in: two sources stream to an aggregator, which passes on to the root, still as a stream, what
 //! it has not seen before. Four actors; each value crosses two processes as soon as it is there.
 //!
-//! `greenroom run fanin.wasm limit=20`
+//! `greenroom run fanin.wasm --allow spawn limit=20`
 
 use greenroom_guest::prelude::*;
 
@@ -69,7 +69,8 @@ async fn main(limit: Option<u64>) -> Result<String, Fault> {
     let nursery = Nursery::open();
     // The aggregator enables `source` too: what a child may serve, its parent must have.
     let modules = [aggregator::MODULE, source::MODULE];
-    let aggregator = nursery.start_actor("aggregator", modules).await?;
+    let may_spawn = SpawnOptions::new().grant_spawn();
+    let aggregator = nursery.start_actor("aggregator", modules).with(may_spawn).await?;
 
     let merged = aggregator.open_context(aggregator::merged { of: vec![2, 3], limit: limit.unwrap_or(20) });
     let (values, again) = merged

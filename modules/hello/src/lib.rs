@@ -1,6 +1,6 @@
 //! One module, one actor, one call.
 //!
-//! `greenroom run hello.wasm name=World`
+//! `greenroom run hello.wasm --allow spawn name=World`
 
 use greenroom_guest::prelude::*;
 

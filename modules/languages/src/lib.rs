@@ -2,7 +2,7 @@
 //! the root gives each a value of every kind and wants it back, has each fail, and has each break
 //! down beside the others.
 //!
-//! `greenroom run languages.wasm --module rust=languages/rust.wasm --module c=languages/c.wasm
+//! `greenroom run languages.wasm --allow spawn --module rust=languages/rust.wasm --module c=languages/c.wasm
 //! --module python=languages/python.wasm --module javascript=languages/javascript.wasm`
 
 mod values;
@@ -31,7 +31,9 @@ struct Leaf {
 
 impl Leaf {
     async fn start(nursery: &Nursery, language: String) -> Result<Self, Fault> {
-        let portal = nursery.start_actor(&language, [&*language]).await?;
+        // What a language brings along may want to know the time, or random numbers.
+        let passed_on = SpawnOptions::new().rights(current_actor().rights);
+        let portal = nursery.start_actor(&language, [&*language]).with(passed_on).await?;
         Ok(Self { language, portal })
     }
 

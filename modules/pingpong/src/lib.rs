@@ -1,6 +1,6 @@
 //! A dialog: two actors hit balls to and fro over one stream, and the one who serves ends it.
 //!
-//! `greenroom run pingpong.wasm rounds=3`
+//! `greenroom run pingpong.wasm --allow spawn rounds=3`
 
 use greenroom_guest::prelude::*;
 

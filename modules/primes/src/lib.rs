@@ -1,7 +1,7 @@
 //! A cluster: a number of workers, started at once, count the primes below a limit; first one of
 //! them alone, then all together. How much sooner that is done depends on how many cores there are.
 //!
-//! `greenroom run primes.wasm limit=1000000 workers=4`
+//! `greenroom run primes.wasm --allow spawn limit=1000000 workers=4`
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Supervision: a worker that crashes is started again, in a process of its own each time, until it
 //! succeeds; or until it has crashed too often, and its nursery gives up and tells why.
 //!
-//! `greenroom run restart.wasm crashes=2` succeeds at the third attempt;
-//! `greenroom run restart.wasm crashes=5` is more than the three restarts that are allowed.
+//! `greenroom run restart.wasm --allow spawn crashes=2` succeeds at the third attempt;
+//! `greenroom run restart.wasm --allow spawn crashes=5` is more than the three restarts that are allowed.
 
 use std::time::Duration;
 

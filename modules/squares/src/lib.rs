@@ -1,7 +1,7 @@
 //! A tree three levels deep: the root starts a supervisor, the supervisor starts leaves and fans
 //! the values out over them.
 //!
-//! `greenroom run squares.wasm 'vals=[1,2,3,4]' leaves=2`
+//! `greenroom run squares.wasm --allow spawn 'vals=[1,2,3,4]' leaves=2`
 
 use greenroom_guest::prelude::*;
 
@@ -43,7 +43,9 @@ pub mod supervisor {
 async fn main(vals: Vec<i64>, leaves: u32) -> Result<Vec<i64>, Fault> {
     let nursery = Nursery::open();
     // The supervisor enables `math` too: what a child may serve, its parent must have.
-    let supervisor = nursery.start_actor("supervisor", [supervisor::MODULE, math::MODULE]).await?;
+    let modules = [supervisor::MODULE, math::MODULE];
+    let may_spawn = SpawnOptions::new().grant_spawn();
+    let supervisor = nursery.start_actor("supervisor", modules).with(may_spawn).await?;
     let squares = supervisor.run(supervisor::squares { vals, leaves }).await?;
     supervisor.cancel_actor().await?;
     Ok(squares)

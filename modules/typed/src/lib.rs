@@ -1,7 +1,7 @@
 //! Contracts: a context declares the types that it starts with, sends, receives and returns. A value
 //! of another type is an error where it is first noticed, and ends that context only.
 //!
-//! `greenroom run typed.wasm`
+//! `greenroom run typed.wasm --allow spawn`
 
 use greenroom_guest::kind::MsgTypeError;
 use greenroom_guest::{Contract, prelude::*};

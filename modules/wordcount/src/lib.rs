@@ -1,7 +1,7 @@
 //! The most frequent words of a folder of text files, counted by worker actors that may read
 //! that folder and nothing else.
 //!
-//! `greenroom run wordcount.wasm --dir docs::/docs:ro folder=/docs`
+//! `greenroom run wordcount.wasm --allow spawn --dir docs::/docs:ro folder=/docs`
 
 mod files;
 mod table;

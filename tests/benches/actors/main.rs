@@ -8,7 +8,7 @@
 //! `-- --markdown` the page `docs/performance.md`. The exit status is 1 if a limit is not kept.
 //! `-- --profile=call` does nothing but call on one core for ten seconds, and `-- --profile=guest`
 //! has a guest call a guest, for a profiler to look on; `-- --profile=numbers` and
-//! `-- --profile=blocks` have it stream to one.
+//! `-- --profile=blocks` have it stream to one. `-- --walls` measures the walls alone.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark speaks through them")]
 
@@ -21,11 +21,13 @@ mod machine;
 mod report;
 mod stage;
 mod streams;
+mod walls;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use figure::Figure;
+use greenroom::Wall;
 use greenroom_tests::Exits;
 use machine::Cores;
 use stage::Stage;
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
     let profiled = PROFILES.iter().find(|(name, _)| has(&format!("--profile={name}")));
     let measured = match profiled {
         Some((_, profiled)) => profile(*profiled),
+        None if has("--walls") => walls(),
         None => measure(),
     };
     let figures = match measured {
@@ -102,7 +105,19 @@ fn measure() -> Result<Vec<Figure>> {
         stage.close().await?;
         Ok(figures)
     })?);
+    figures.extend(walls()?);
     Ok(figures)
+}
+
+/// The cost of the walls, which `-- --walls` takes alone.
+fn walls() -> Result<Vec<Figure>> {
+    run(async {
+        let (walled, open) = (Stage::open()?, Stage::open_without(Wall::ALL.into_iter().collect())?);
+        let figures = walls::measure(&walled, &open).await?;
+        walled.close().await?;
+        open.close().await?;
+        Ok(figures)
+    })
 }
 
 fn profile(profiled: Profiled) -> Result<Vec<Figure>> {

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use greenroom::{
-    Cache, Catalogue, Engine, Host, Limits, ModuleOptions, Portal, RemoteError, Report, Setup, SpawnSpec,
-    payload,
+    Cache, Catalogue, Engine, ExecCompiler, Host, Limits, ModuleOptions, Portal, RemoteError, Report, Rights,
+    Setup, SpawnSpec, Without, payload,
 };
 use greenroom_tests::{guest, program};
 use serde::Serialize;
@@ -27,14 +27,28 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts a host; its actors inherit where this thread runs.
     pub(crate) fn open() -> Result<Self> {
+        Self::open_without(Without::default())
+    }
+
+    /// As [`Stage::open`], of actors that do not raise these walls.
+    pub(crate) fn open_without(without: Without) -> Result<Self> {
         let engine = Engine::new()?;
         let mut catalogue = Catalogue::default();
-        catalogue.add(&Cache::open_default()?, &engine, GUEST, &guest(GUEST), ModuleOptions::default())?;
+        catalogue.add(
+            &Cache::open_default(ExecCompiler::new(program()))?,
+            &engine,
+            GUEST,
+            &guest(GUEST),
+            ModuleOptions::default(),
+        )?;
         let (host, mut reports) = Host::start(Setup {
             tree: GUEST.to_owned(),
             catalogue,
-            limits: Limits::default(),
+            // A bench starts more at a time than anybody should.
+            limits: Limits { spawn_rate: 1000, ..Limits::default() },
             grants: Vec::new(),
+            without,
+            stdin: None,
             registry: None,
             log: None,
             program: program(),
@@ -57,7 +71,8 @@ impl Stage {
     /// Starts an actor.
     pub(crate) async fn start(&self, name: &str) -> Result<Portal> {
         let modules = vec![GUEST.to_owned()];
-        let spec = SpawnSpec { name: name.to_owned(), modules, ..SpawnSpec::default() };
+        let spec =
+            SpawnSpec { name: name.to_owned(), modules, rights: Rights::all(), ..SpawnSpec::default() };
         self.host.nursery().start(spec, None).await.map_err(failed)
     }
 

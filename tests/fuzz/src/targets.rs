@@ -45,6 +45,7 @@ pub fn initiator(data: &[u8]) {
 const LIMITS: Config = Config {
     max_frame: 80 * 1024,
     max_payload: 256 * 1024,
+    max_sent: 256 * 1024,
     max_buffered: 300 * 1024,
     max_contexts: 8,
     ack_delay: Duration::from_millis(50),

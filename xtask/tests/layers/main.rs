@@ -19,19 +19,30 @@ const MODULES: &[&str] = &["modules/", "tests/guests/"];
 /// What each crate may import of this workspace. A layer sees those above it, and no others.
 const EDGES: &[(&str, &[&str])] = &[
     ("greenroom-abi", &[]),
+    ("greenroom-sabotage", &[]),
+    ("greenroom-sandbox", &["greenroom-sabotage"]),
     ("greenroom-wire", &["greenroom-abi"]),
     ("greenroom-transport", &[]),
-    ("greenroom-runtime", &["greenroom-abi", "greenroom-wire", "greenroom-transport"]),
-    ("greenroom-engine", &["greenroom-abi", "greenroom-wire", "greenroom-runtime"]),
+    ("greenroom-runtime", &["greenroom-abi", "greenroom-sabotage", "greenroom-wire", "greenroom-transport"]),
+    ("greenroom-engine", &["greenroom-abi", "greenroom-sabotage", "greenroom-wire", "greenroom-runtime"]),
     (
         "greenroom-broker",
-        &["greenroom-abi", "greenroom-wire", "greenroom-transport", "greenroom-runtime", "greenroom-engine"],
+        &[
+            "greenroom-abi",
+            "greenroom-sabotage",
+            "greenroom-sandbox",
+            "greenroom-wire",
+            "greenroom-transport",
+            "greenroom-runtime",
+            "greenroom-engine",
+        ],
     ),
     ("greenroom-toolchain", &[]),
     (
         "greenroom",
         &[
             "greenroom-abi",
+            "greenroom-sabotage",
             "greenroom-wire",
             "greenroom-transport",
             "greenroom-runtime",
@@ -43,7 +54,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("greenroom-guest", &["greenroom-abi", "greenroom-guest-macro"]),
     ("greenroom-guest-macro", &["greenroom-abi"]),
     ("greenroom-fuzz", &["greenroom-abi", "greenroom-wire"]),
-    ("xtask", &["greenroom-toolchain"]),
+    ("xtask", &["greenroom-sabotage", "greenroom-toolchain"]),
 ];
 
 /// What the crate of the tests over several crates may import: whatever it tests.
@@ -53,6 +64,8 @@ const TESTS: &str = "greenroom-tests";
 const RESERVED: &[(&str, &[&str])] = &[
     ("anyhow", &["xtask"]),
     ("clap", &["greenroom", "xtask"]),
+    ("landlock", &["greenroom-sandbox"]),
+    ("seccompiler", &["greenroom-sandbox", TESTS]),
     (
         "tokio",
         &[
@@ -66,7 +79,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ),
     ("wasmtime", &["greenroom-engine"]),
     ("wasmtime-wasi", &["greenroom-engine"]),
-    ("wit-bindgen", &["greenroom-guest", "leaf", "plain"]),
+    ("wit-bindgen", &["greenroom-guest", "leaf", "machine", "plain"]),
 ];
 
 /// Words that the code in a folder must never name, its tests apart.
@@ -110,6 +123,7 @@ const WORDS: &[(&str, &[&str])] = &[
             "UnixStream",
         ],
     ),
+    ("host/sandbox/", &["tokio", "wasmtime", "clap", "std::net", "std::process::Command", "std::thread"]),
     ("host/broker/", &["clap", "wasmtime"]),
     (
         "guest-sdk/",
@@ -121,6 +135,8 @@ const WORDS: &[(&str, &[&str])] = &[
 const UNSAFE: &[(&str, &str)] = &[
     ("guest-sdk/macro/src/expand.rs", "the section that holds the signatures"),
     ("host/broker/src/watch.rs", "registers a pidfd with the reactor"),
+    ("host/sandbox/src/kernel.rs", "asks the kernel for what has no safe function"),
+    ("host/sandbox/tests/walls/prison.rs", "forks to try walls in a process with one thread"),
     ("host/engine/src/cache.rs", "loads code that the same engine compiled"),
     ("host/transport/src/channel.rs", "registers a socket with the reactor"),
     ("modules/failing/src/lib.rs", "shows a trap"),
@@ -128,6 +144,8 @@ const UNSAFE: &[(&str, &str)] = &[
     ("tests/fuzz/fuzz_targets/initiator.rs", "what libFuzzer calls"),
     ("tests/fuzz/fuzz_targets/message.rs", "what libFuzzer calls"),
     ("tests/fuzz/tests/allocations/mod.rs", "an allocator that counts"),
+    ("tests/harness/villain/raw.rs", "calls that no safe interface offers"),
+    ("tests/guests/escape/src/wasi.rs", "passes the C library's look at paths by"),
     ("tests/guests/faults/src/traps.rs", "traps on purpose"),
 ];
 

@@ -117,6 +117,9 @@ pub struct TreeStatus {
     pub host_pid: u32,
     /// The version of its host.
     pub version: String,
+    /// The walls that its actors have not raised around themselves, by name.
+    #[serde(default)]
+    pub without: Vec<String>,
     /// Its actors, each behind the one that started it.
     pub actors: Vec<ActorStatus>,
 }

@@ -243,7 +243,7 @@ async fn a_status_waits_only_so_long_for_actors_that_do_not_count() {
     };
     let actors = vec![actor("stopped", u32::MAX), actor("busy", std::process::id())];
     let (tree, version) = ("tree".to_owned(), String::new());
-    let status = TreeStatus { tree, host: String::new(), host_pid: 1, version, actors };
+    let status = TreeStatus { tree, host: String::new(), host_pid: 1, version, without: Vec::new(), actors };
     let ((_silent, first), (second, third)) = (oneshot(), oneshot());
     second.send(3).expect("it is waited for");
     let tasks = vec![(0, first), (1, third)];

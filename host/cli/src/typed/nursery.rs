@@ -7,7 +7,8 @@ use std::pin::Pin;
 
 use greenroom_abi::{FunctionName, Kwargs, RemoteError};
 use greenroom_runtime::{Nursery, OneShot, Portal, Restart};
-use greenroom_wire::control::{DirGrant, SpawnSpec};
+use greenroom_wire::Pattern;
+use greenroom_wire::control::{DirGrant, Limit, Rights, SpawnSpec};
 use serde::de::DeserializeOwned;
 
 use super::call::ResultPortal;
@@ -90,6 +91,12 @@ impl StartActor {
         self
     }
 
+    /// Gives it arguments, as a program has them.
+    pub fn args<A: Into<String>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.spec.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
     /// Lets the user's other programs on this machine find it. They find whatever a
     /// [`discoverable`](crate::RootOptions::discoverable) root starts, and nothing of any other.
     pub fn publish(mut self) -> Self {
@@ -104,6 +111,36 @@ impl StartActor {
         self
     }
 
+    /// Gives it these rights instead of those that were granted so far.
+    pub fn rights(mut self, rights: Rights) -> Self {
+        self.spec.rights = rights;
+        self
+    }
+
+    /// Lets it start children, and pass that right on.
+    pub fn grant_spawn(mut self) -> Self {
+        self.spec.rights.spawn = true;
+        self
+    }
+
+    /// Lets it read the wall clock, and pass that right on.
+    pub fn grant_clock(mut self) -> Self {
+        self.spec.rights.clock = true;
+        self
+    }
+
+    /// Lets it get random numbers, and pass that right on.
+    pub fn grant_random(mut self) -> Self {
+        self.spec.rights.random = true;
+        self
+    }
+
+    /// Lets it connect to these hosts, and pass that right on.
+    pub fn grant_network(mut self, hosts: Pattern) -> Self {
+        self.spec.rights.network.push(hosts);
+        self
+    }
+
     /// Lets it find the published actors of the user's other programs, and pass that right on.
     pub fn grant_discover(mut self) -> Self {
         self.spec.rights.discover = true;
@@ -113,6 +150,13 @@ impl StartActor {
     /// Lets it publish the actors that it starts, and pass that right on.
     pub fn grant_publish(mut self) -> Self {
         self.spec.rights.publish = true;
+        self
+    }
+
+    /// Lowers a limit of its own, in the unit of that: bytes, nanoseconds, or a number. More than the
+    /// root may have is `PermissionDenied`, naming the limit.
+    pub fn limit(mut self, limit: Limit, value: u64) -> Self {
+        self.spec.limits.push((limit.name().to_owned(), value));
         self
     }
 
@@ -168,6 +212,16 @@ impl<T> RunInActor<T> {
     /// As [`StartActor::env`].
     pub fn env(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         Self { actor: self.actor.env(name, value), ..self }
+    }
+
+    /// As [`StartActor::args`].
+    pub fn args<A: Into<String>>(self, args: impl IntoIterator<Item = A>) -> Self {
+        Self { actor: self.actor.args(args), ..self }
+    }
+
+    /// As [`StartActor::rights`].
+    pub fn rights(self, rights: Rights) -> Self {
+        Self { actor: self.actor.rights(rights), ..self }
     }
 
     /// As [`StartActor::restart`].

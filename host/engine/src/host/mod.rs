@@ -12,24 +12,29 @@ mod streams;
 mod types;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use greenroom_abi::RemoteError;
 use greenroom_runtime::{Outcome, Task};
 use tokio::sync::oneshot;
+use wasmtime::StoreContextMut;
 use wasmtime::component::{GuestTaskId, Linker, ResourceTable};
-use wasmtime::{StoreContextMut, StoreLimits};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 pub(crate) use types::{Payload, RemoteErrorRecord};
 
+use crate::bounds::Bounds;
 use crate::ticker::Weight;
 use crate::trap::PanicNote;
+use crate::wasi::Gate;
 
 /// What a store knows.
 pub(crate) struct Host {
     pub(crate) table: ResourceTable,
     pub(crate) wasi: WasiCtx,
-    pub(crate) limits: StoreLimits,
+    /// What it was not granted is refused here, and told.
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) bounds: Bounds,
     /// The calls under way in this instance, by number.
     pub(crate) calls: HashMap<u64, Running>,
     /// Which call each of wasmtime's tasks was last made for. wasmtime uses its numbers again,
@@ -85,10 +90,16 @@ fn current_task(store: &mut StoreContextMut<'_, Host>) -> wasmtime::Result<Task>
 /// made as that call's parent. So the youngest task of ours is the one; where its call has
 /// already given its outcome, what runs now runs for nobody.
 pub(crate) fn running(store: &mut StoreContextMut<'_, Host>) -> wasmtime::Result<Option<u64>> {
+    let latest = latest(store)?;
+    Ok(latest.filter(|number| store.data().calls.contains_key(number)))
+}
+
+/// The number of the call that guest code was last working for, whether it has given its outcome
+/// or not.
+pub(crate) fn latest(store: &mut StoreContextMut<'_, Host>) -> wasmtime::Result<Option<u64>> {
     let stack: Vec<GuestTaskId> = store.async_call_stack()?.collect();
-    let Host { calls, tasks, .. } = store.data();
-    let youngest = stack.iter().find_map(|id| tasks.get(id)).copied();
-    Ok(youngest.filter(|number| calls.contains_key(number)))
+    let tasks = &store.data().tasks;
+    Ok(stack.iter().find_map(|id| tasks.get(id)).copied())
 }
 
 /// A failure as the guest gets it.

@@ -9,7 +9,8 @@ use greenroom_abi::FunctionName;
 use greenroom_abi::kind::DecodeError;
 use greenroom_abi::{RemoteError, kind::SpawnFailed};
 use greenroom_runtime::{Nursery, OneShot, Portal, Restart, Strategy, Supervision};
-use greenroom_wire::control::{DirGrant, SpawnSpec};
+use greenroom_wire::PatternError;
+use greenroom_wire::control::{DirGrant, Rights, SpawnSpec};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Accessor, ComponentType, Lift, Linker, Lower, Resource, ResourceType};
 
@@ -29,9 +30,12 @@ struct DirGrantRecord {
 struct SpawnOptions {
     dirs: Vec<DirGrantRecord>,
     env: Vec<(String, String)>,
+    args: Vec<String>,
     publish: bool,
     unique: bool,
     rights: RightsFlags,
+    network: Vec<String>,
+    limits: Vec<(String, u64)>,
     restart: Option<RestartEnum>,
 }
 
@@ -106,25 +110,38 @@ struct Child {
 }
 
 impl SpawnOptions {
-    fn child(self, name: String, modules: Vec<String>, main: Option<OneShot>) -> Child {
+    fn child(self, name: String, modules: Vec<String>, main: Option<OneShot>) -> Result<Child, RemoteError> {
         let restart = self.restart.map(Restart::from);
-        Child { spec: self.spec(name, modules), main, restart }
+        Ok(Child { spec: self.spec(name, modules)?, main, restart })
     }
 
-    fn spec(self, name: String, modules: Vec<String>) -> SpawnSpec {
+    /// # Errors
+    /// `SpawnFailed`, if something of it is not written as it has to be.
+    fn spec(self, name: String, modules: Vec<String>) -> Result<SpawnSpec, RemoteError> {
+        let network = match self.network.iter().map(|text| text.parse()).collect() {
+            Ok(network) => network,
+            Err(error) => return Err(failed(name, PatternError::to_string(&error))),
+        };
         let dirs = self.dirs.into_iter();
-        SpawnSpec {
+        Ok(SpawnSpec {
             name,
             modules,
             dirs: dirs
                 .map(|DirGrantRecord { source, target, writable }| DirGrant { source, target, writable })
                 .collect(),
             env: self.env,
+            args: self.args,
             publish: self.publish,
             unique: self.unique,
-            rights: self.rights.into(),
-        }
+            rights: Rights { network, ..self.rights.into() },
+            limits: self.limits,
+        })
     }
+}
+
+/// That no child could be started, and nobody was asked to.
+fn failed(name: String, reason: String) -> RemoteError {
+    RemoteError::of(&SpawnFailed { name, reason, exit: None, stderr: Vec::new() })
 }
 
 type Started = Result<Resource<Portal>, RemoteErrorRecord>;
@@ -200,12 +217,14 @@ fn get(accessor: &Accessor<Host>, this: &Resource<Nursery>) -> wasmtime::Result<
 async fn start(
     accessor: &Accessor<Host>,
     nursery: Nursery,
-    Child { spec, main, restart }: Child,
+    child: Result<Child, RemoteError>,
 ) -> wasmtime::Result<(Started,)> {
+    let Child { spec, main, restart } = match child {
+        Ok(child) => child,
+        Err(error) => return Ok((Err(error.into()),)),
+    };
     if spec.name.is_empty() {
-        let reason = "an actor needs a name".to_owned();
-        let error = SpawnFailed { name: spec.name, reason, exit: None, stderr: Vec::new() };
-        return Ok((Err(RemoteError::of(&error).into()),));
+        return Ok((Err(failed(spec.name, "an actor needs a name".to_owned()).into()),));
     }
     match nursery.start_with(spec, main, restart).await {
         Ok(portal) => Ok((Ok(accessor.with(|mut access| access.get().table.push(portal))?),)),

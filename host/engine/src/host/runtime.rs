@@ -24,6 +24,7 @@ struct ActorInfo {
     #[component(name = "is-root")]
     is_root: bool,
     rights: RightsFlags,
+    network: Vec<String>,
 }
 
 impl ActorInfo {
@@ -34,6 +35,7 @@ impl ActorInfo {
             path: identity.path,
             pid: identity.pid,
             is_root: identity.is_root,
+            network: identity.rights.network.iter().map(ToString::to_string).collect(),
             rights: identity.rights.into(),
         }
     }

@@ -33,6 +33,14 @@ impl From<ActorIdRecord> for ActorId {
 
 wasmtime::component::flags! {
     RightsFlags {
+        #[component(name = "spawn")]
+        const SPAWN;
+        #[component(name = "clock")]
+        const CLOCK;
+        #[component(name = "random")]
+        const RANDOM;
+        #[component(name = "stdin")]
+        const STDIN;
         #[component(name = "discover")]
         const DISCOVER;
         #[component(name = "publish")]
@@ -40,17 +48,32 @@ wasmtime::component::flags! {
     }
 }
 
+/// Which flag is which right.
+const FLAGS: [(RightsFlags, &str); 6] = [
+    (RightsFlags::SPAWN, "spawn"),
+    (RightsFlags::CLOCK, "clock"),
+    (RightsFlags::RANDOM, "random"),
+    (RightsFlags::STDIN, "stdin"),
+    (RightsFlags::DISCOVER, "discover"),
+    (RightsFlags::PUBLISH, "publish"),
+];
+
 impl From<RightsFlags> for Rights {
     fn from(flags: RightsFlags) -> Self {
-        let holds = |flag| flags & flag == flag;
-        Self { discover: holds(RightsFlags::DISCOVER), publish: holds(RightsFlags::PUBLISH) }
+        let mut rights = Self::default();
+        for (flag, name) in FLAGS {
+            if let Some(right) = rights.named(name) {
+                *right = flags & flag == flag;
+            }
+        }
+        rights
     }
 }
 
 impl From<Rights> for RightsFlags {
-    fn from(Rights { discover, publish }: Rights) -> Self {
-        let if_held = |held, flag| if held { flag } else { Self::default() };
-        if_held(discover, Self::DISCOVER) | if_held(publish, Self::PUBLISH)
+    fn from(mut rights: Rights) -> Self {
+        let held = FLAGS.into_iter().filter(|(_, name)| rights.named(name).is_some_and(|held| *held));
+        held.fold(Self::default(), |flags, (flag, _)| flags | flag)
     }
 }
 
@@ -104,4 +127,17 @@ impl From<RemoteErrorRecord> for RemoteError {
 /// The interface holds types only, but a component that uses them imports it all the same.
 pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     linker.instance("greenroom:portal/types@0.1.0").map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_right_is_a_flag() {
+        assert!(Rights::names().eq(FLAGS.iter().map(|(_, name)| *name)));
+        let all = Rights { network: Vec::new(), ..Rights::all() };
+        assert_eq!(Rights::from(RightsFlags::from(all.clone())), all);
+        assert_eq!(Rights::from(RightsFlags::default()), Rights::default());
+    }
 }

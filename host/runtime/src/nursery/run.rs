@@ -5,6 +5,7 @@
 
 use greenroom_abi::kind::{ActorDied, ContextCancelled, Exit, SpawnFailed};
 use greenroom_abi::{ActorId, RemoteError};
+use greenroom_sabotage::Protection;
 use greenroom_transport::Attachment;
 use greenroom_wire::Outcome;
 use greenroom_wire::control::SpawnSpec;
@@ -60,12 +61,15 @@ impl Nursery {
 
     /// Waits for a daemon's end, which is a failure unless it was asked for; ends it upon `quit`.
     pub(super) async fn watch_daemon(&self, link: &Link, quit: impl Future<Output = ()>) -> Ending {
-        // Whoever is supervised is of use only while it can be called.
+        // Whoever lies is ended for it; whoever is supervised is of use only while it can be called.
         let lost = async {
+            link.closed().await;
+            if link.violation().is_some() && !Protection::Liars.is_off() {
+                return;
+            }
             if self.0.coordinator.is_none() {
                 std::future::pending::<()>().await;
             }
-            link.closed().await;
             tokio::time::sleep(self.0.actor.limits().obituary).await;
         };
         tokio::select! {
@@ -81,7 +85,7 @@ impl Nursery {
                 Ending::Stopped
             }
             () = lost => {
-                let lost = link.obituary();
+                let lost = link.violation().cloned().unwrap_or_else(|| link.obituary());
                 self.end(link).await;
                 Ending::Failed(Box::new(lost))
             }

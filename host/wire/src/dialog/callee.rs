@@ -69,7 +69,7 @@ impl End {
     }
 
     fn too_large(max_payload: usize) -> RemoteError {
-        RemoteError::of(&LimitExceeded { limit: "max_payload".to_owned(), value: max_payload as u64 })
+        RemoteError::of(&LimitExceeded { limit: "payload".to_owned(), value: max_payload as u64 })
     }
 }
 

@@ -175,7 +175,7 @@ impl Session {
             return Ok(());
         };
         let by = by.map(|(name, uuid)| ActorId { name: name.to_owned(), uuid: uuid.to_owned() });
-        if callee.withdraw(context, by.as_ref(), self.config.max_payload, &mut self.allowance) {
+        if callee.withdraw(context, by.as_ref(), self.config.max_sent, &mut self.allowance) {
             self.outbox.join_error(context, &mut callee.traffic.place);
         } else if callee.cancel(&mut self.allowance) {
             self.events.push_back(Event::Cancel { context, by });

@@ -188,7 +188,7 @@ impl Session {
         let Some(callee) = self.incoming.get_mut(&context) else {
             return;
         };
-        let Some(is_error) = callee.finish(context, outcome, self.config.max_payload, &mut self.allowance)
+        let Some(is_error) = callee.finish(context, outcome, self.config.max_sent, &mut self.allowance)
         else {
             return;
         };

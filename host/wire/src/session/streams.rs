@@ -103,8 +103,15 @@ impl Session {
         traffic.map_or(0, |traffic| traffic.outgoing.waiting())
     }
 
+    /// Getter: about how many bytes are held of what all contexts together are yet to send.
+    pub fn unsent_in_all(&self) -> usize {
+        let callers = self.outgoing.values().map(|caller| &caller.traffic);
+        let callees = self.incoming.values().map(|callee| &callee.traffic);
+        callers.chain(callees).map(|traffic| traffic.outgoing.waiting()).sum()
+    }
+
     pub(super) fn check_payload(&self, payload: &Bytes) -> Result<(), Refused> {
-        let (size, limit) = (payload.len(), self.config.max_payload);
+        let (size, limit) = (payload.len(), self.config.max_sent);
         if size > limit { Err(Refused::PayloadTooLarge { size, limit }) } else { Ok(()) }
     }
 

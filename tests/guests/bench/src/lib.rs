@@ -60,7 +60,9 @@ pub mod node {
     pub async fn grow(depth: u32, fanout: u32) -> Result<(), Fault> {
         let nursery = Nursery::open();
         let children = if depth == 0 { 0 } else { fanout };
-        let start = |n| nursery.start_actor(format!("node_{depth}_{n}"), [MODULE]).into_future();
+        let options = SpawnOptions::new().grant_spawn();
+        let node = |n| nursery.start_actor(format!("node_{depth}_{n}"), [MODULE]);
+        let start = |n| node(n).with(options.clone()).into_future();
         let portals = try_join_all((0..children).map(start)).await?;
         log::info!("ready");
         let below = portals.iter().map(|child| child.run(grow { depth: depth - 1, fanout }));

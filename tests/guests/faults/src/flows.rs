@@ -202,7 +202,9 @@ async fn grow(above: MsgStream<u64, u64>, depth: u32, fanout: u32, pause_us: u64
     let nursery = Nursery::open();
     let name = current_actor().id.name;
     let children = if depth == 0 { 0 } else { fanout };
-    let start = |number| nursery.start_actor(format!("{name}_{number}"), [branches::MODULE]).into_future();
+    let options = SpawnOptions::new().grant_spawn();
+    let branch = |number| nursery.start_actor(format!("{name}_{number}"), [branches::MODULE]);
+    let start = |number| branch(number).with(options.clone()).into_future();
     for child in try_join_all((0..children).map(start)).await? {
         flows.push(Box::pin(async move {
             let (context, ()) =

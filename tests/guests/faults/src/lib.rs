@@ -6,6 +6,7 @@
 mod dialogs;
 mod errors;
 mod flows;
+mod hoard;
 mod memory;
 mod panics;
 mod residency;
@@ -212,15 +213,20 @@ pub mod stage {
     use std::time::Duration;
 
     /// Starts a child and keeps it until its end, or this task's. `dirs` are folders of this
-    /// actor's own, each with whether the child may write; `beyond` is what it is to other programs.
+    /// actor's own, each with whether the child may write; `beyond` is what it is to other programs;
+    /// `limits` are those it has less of.
     pub async fn keep(
         name: String,
         modules: Vec<String>,
         dirs: Option<Vec<(String, bool)>>,
         env: Option<Vec<(String, String)>>,
         beyond: Option<Vec<String>>,
+        limits: Option<Vec<(String, u64)>>,
     ) -> Result<(), Fault> {
         let mut options = searches::options(&beyond.unwrap_or_default())?;
+        for (name, value) in limits.unwrap_or_default() {
+            options = options.limit(name, value);
+        }
         for (path, writable) in dirs.unwrap_or_default() {
             options =
                 options.dir(if writable { DirGrant::writable(path) } else { DirGrant::read_only(path) });
@@ -482,11 +488,62 @@ pub mod middle {
     ) -> Result<ByteBuf, Fault> {
         let nursery = Nursery::open();
         let enable = enable.unwrap_or_else(|| vec![module.clone()]);
-        let leaf = nursery.start_actor("leaf", enable).await?;
+        let leaf = nursery.start_actor("leaf", enable).with(crate::searches::as_usual()).await?;
         let kwargs = Kwargs::from_payload(kwargs.into_vec());
         let result = leaf.run_encoded(&module, &function, kwargs).await?;
         leaf.cancel_actor().await?;
         Ok(ByteBuf::from(result))
+    }
+}
+
+/// Takes as much as it is told to, of what is limited.
+#[greenroom_guest::module]
+pub mod greed {
+    use crate::hoard;
+    use greenroom_guest::prelude::*;
+
+    /// A result of so many bytes.
+    pub fn give(bytes: u32) -> ByteBuf {
+        ByteBuf::from(vec![7; bytes as usize])
+    }
+
+    /// Logs a line of so many bytes.
+    pub fn log_bytes(bytes: u32) {
+        log::info!("{}", "x".repeat(bytes as usize));
+    }
+
+    /// Writes a line with this text to standard output.
+    #[expect(clippy::print_stdout, reason = "it is what is tested")]
+    pub fn print(text: String) {
+        println!("{text}");
+    }
+
+    /// Has so many nurseries open at once.
+    pub fn nurseries(count: u32) -> u32 {
+        let open: Vec<Nursery> = (0..count).map(|_| Nursery::open()).collect();
+        u32::try_from(open.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Starts so many children one after the other, each when the last is gone, and gives how many
+    /// there were; the first that is refused is the error.
+    pub async fn spawn(count: u32) -> Result<u32, Fault> {
+        hoard::spawn(count).await
+    }
+
+    /// Makes so many calls of another actor at once, with so many bytes each; none ends.
+    pub async fn call(with: String, count: u32, bytes: u32) -> Result<(), Fault> {
+        hoard::call(&with, count, bytes).await
+    }
+
+    /// Takes bytes and does not end.
+    pub async fn swallow(bytes: ByteBuf) {
+        let _kept = bytes;
+        std::future::pending::<()>().await;
+    }
+
+    /// Holds so many streams with another actor at once.
+    pub async fn stream(with: String, count: u32) -> Result<u32, Fault> {
+        hoard::stream(&with, count).await
     }
 }
 
@@ -495,7 +552,8 @@ pub mod middle {
 #[greenroom_guest::main]
 async fn main(function: String, deadline_ms: Option<u64>) -> Result<ByteBuf, Fault> {
     let nursery = Nursery::open();
-    let middle = nursery.start_actor("middle", [middle::MODULE, faults::MODULE]).await?;
+    let middle = nursery.start_actor("middle", [middle::MODULE, faults::MODULE]);
+    let middle = middle.with(SpawnOptions::new().grant_spawn()).await?;
     let call = middle::relay { module: "faults".into(), function, kwargs: ByteBuf::new(), enable: None };
     let call = middle.run(call);
     let result = match deadline_ms {

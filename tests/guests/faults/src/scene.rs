@@ -14,6 +14,7 @@ use greenroom_guest::kind::Exit;
 use greenroom_guest::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::searches::as_usual;
 use crate::{faults, stage, traps};
 
 thread_local! {
@@ -178,7 +179,7 @@ pub(crate) async fn supervise(children: Vec<(String, Option<Again>)>, rules: Rul
     let nursery = Nursery::supervised(rules.into());
     let mut kept = Vec::new();
     for (name, again) in children {
-        let starting = nursery.start_actor(name.clone(), [faults::MODULE, stage::MODULE]);
+        let starting = nursery.start_actor(name.clone(), [faults::MODULE, stage::MODULE]).with(as_usual());
         let portal = match again {
             Some(again) => starting.restart(again.into()).await?,
             None => starting.await?,
@@ -206,7 +207,7 @@ pub(crate) async fn supervise_shot(fail: bool, rules: Rules) -> Result<(), Fault
 pub(crate) async fn cluster(name: String, modules: Option<Vec<String>>, count: u32) -> Result<(), Fault> {
     let nursery = Nursery::open();
     let modules = modules.unwrap_or_else(|| vec![faults::MODULE.name().into(), stage::MODULE.name().into()]);
-    let portals = nursery.open_actor_cluster(name, modules, count as usize).await?;
+    let portals = nursery.open_actor_cluster(name, modules, count as usize).with(as_usual()).await?;
     let _listed: Vec<_> =
         portals.into_iter().map(|portal| Listed::new(portal.actor().name, portal)).collect();
     Ok(nursery.join().await?)
@@ -298,7 +299,8 @@ async fn shoot(nursery: &Nursery, n: usize, shot: Shot) -> Result<(), RemoteActo
         Shot::Scope(from, to) => {
             let shots = (from..to).map(Shot::Error).collect();
             let inner = crate::stage::scope { daemons: 0, shots, at_once: true, end: End::Join };
-            let _failed = nursery.run_in_actor(inner).named(name).await?.wait_for_result().await;
+            let scope = nursery.run_in_actor(inner).named(name).with(as_usual());
+            let _failed = scope.await?.wait_for_result().await;
         }
     }
     Ok(())

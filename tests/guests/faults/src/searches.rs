@@ -37,15 +37,27 @@ pub struct Flood {
     failed: BTreeMap<String, u32>,
 }
 
-/// What a child is to be to other programs, from words.
+/// What a child is given that this actor has too, unless a test says otherwise.
+pub(crate) fn as_usual() -> SpawnOptions {
+    SpawnOptions::new().rights(Rights { discover: false, publish: false, ..current_actor().rights })
+}
+
+/// What a child may do and is to other programs, from words.
 pub(crate) fn options(words: &[String]) -> Result<SpawnOptions, Fault> {
-    let start = SpawnOptions::new();
-    words.iter().try_fold(start, |options, word| match word.as_str() {
+    words.iter().try_fold(as_usual(), |options, word| match word.as_str() {
+        "may nothing" => Ok(options.rights(Rights::default())),
+        "may spawn" => Ok(options.grant_spawn()),
+        "may clock" => Ok(options.grant_clock()),
+        "may random" => Ok(options.grant_random()),
+        "may stdin" => Ok(options.grant_stdin()),
         "publish" => Ok(options.publish()),
         "unique" => Ok(options.unique()),
         "may discover" => Ok(options.grant_discover()),
         "may publish" => Ok(options.grant_publish()),
-        other => fault!("`{other}` means nothing"),
+        other => match other.strip_prefix("may network ") {
+            Some(hosts) => Ok(options.grant_network(hosts)),
+            None => fault!("`{other}` means nothing"),
+        },
     })
 }
 

@@ -8,7 +8,9 @@ use crate::faults;
 pub(crate) async fn spawn(depth: u32, fanout: u32) -> Result<(), Fault> {
     let nursery = Nursery::open();
     let children = if depth == 0 { 0 } else { fanout };
-    let start = |n| nursery.start_actor(format!("node_{depth}_{n}"), [faults::MODULE]).into_future();
+    let options = SpawnOptions::new().grant_spawn();
+    let node = |n| nursery.start_actor(format!("node_{depth}_{n}"), [faults::MODULE]);
+    let start = |n| node(n).with(options.clone()).into_future();
     let portals = try_join_all((0..children).map(start)).await?;
     log::info!("tree: ready");
     let below = portals.iter().map(|node| node.run(faults::spawn_tree { depth: depth - 1, fanout }));

@@ -149,6 +149,7 @@ pub(crate) fn tree_json(tree: &Tree) -> serde_json::Value {
             "tree": status.tree,
             "host_pid": status.host_pid,
             "version": status.version,
+            "without": status.without,
             "actors": status.actors.iter().map(actor_json).collect::<Vec<_>>(),
         }),
         Tree::Silent(entries, error) => serde_json::json!({

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom::{Isolation, Limits, Rights};
+use greenroom::{Isolation, Limit, Limits, Rights, Without};
 
 use crate::args::{AppFlags, Level};
 use crate::error::CliError;
 use crate::grants::{self, DirArg, Right, check_module_name};
-use crate::limits::{LIMITS, Limit};
+use crate::limits;
 use crate::manifest::{self, From, Manifest, same, suggest};
 use crate::mistakes::{Mistake, Mistakes, Place, Source};
 
@@ -32,10 +32,14 @@ pub(crate) struct App {
     pub(crate) dirs: Vec<Dir>,
     /// The environment of its root actor.
     pub(crate) env: Vec<(String, String)>,
-    /// What it may do beyond its own tree.
+    /// The arguments of its root actor.
+    pub(crate) component_args: Vec<String>,
+    /// What it may do.
     pub(crate) rights: Rights,
     /// The bounds of its actors.
     pub(crate) limits: Limits,
+    /// The walls that its actors do not raise. No manifest says so: it may be a stranger's.
+    pub(crate) without: Without,
     /// The gravest-first level down to which log lines are shown.
     pub(crate) log: Level,
     /// How long a run may take.
@@ -131,8 +135,10 @@ impl App {
             args: Vec::new(),
             dirs: Vec::new(),
             env: Vec::new(),
+            component_args: Vec::new(),
             rights: Rights::default(),
             limits: Limits::default(),
+            without: Without::default(),
             log: Level::Info,
             timeout: None,
             manifest: None,
@@ -170,8 +176,10 @@ impl App {
             args: manifest.args,
             dirs: manifest.dirs.into_iter().map(|d| Dir { arg: d.value, place: Some(d.place) }).collect(),
             env: manifest.env,
+            component_args: manifest.component_args,
             rights: manifest.rights,
             limits: manifest.limits,
+            without: Without::default(),
             log: manifest.log.unwrap_or(Level::Info),
             timeout: manifest.timeout,
             manifest: Some(manifest.source),
@@ -214,17 +222,22 @@ impl App {
             self.env.push((key, value));
         }
         if !flags.allow.is_empty() {
-            self.rights = Right::all(&flags.allow);
+            let network = std::mem::take(&mut self.rights.network);
+            self.rights = Rights { network, ..Right::all(&flags.allow) };
+        }
+        self.rights.network.extend(flags.net.iter().cloned());
+        if !flags.args.is_empty() {
+            self.component_args.clone_from(&flags.args);
         }
         for (name, value) in &flags.limits {
-            let known: Vec<&str> = LIMITS.iter().map(|limit| limit.name).collect();
             let limit = Limit::named(name).ok_or_else(|| {
-                CliError::input(format!("--limit: there is no bound `{name}`")).hint(suggest(name, &known))
+                CliError::input(format!("--limit: there is no limit `{name}`"))
+                    .hint(suggest(name, &limits::names()))
             })?;
-            limit
-                .set(&mut self.limits, value)
+            limits::set(&mut self.limits, limit, value)
                 .map_err(|why| CliError::input(format!("--limit {name}={value}: {why}")))?;
         }
+        self.without = flags.without.iter().copied().collect();
         self.log = flags.log.unwrap_or(self.log);
         Ok(())
     }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use greenroom::Isolation;
+use greenroom::{Isolation, Pattern, Wall};
 
 use crate::build::BuildArgs;
 use crate::call::CallArgs;
@@ -57,6 +57,9 @@ pub(crate) enum Command {
     /// Serve as an actor process: for the broker's own use
     #[command(hide = true)]
     Actor,
+    /// Serve as a compiler's process: for the host's own use
+    #[command(hide = true)]
+    Compiler,
 }
 
 /// What an application is, beyond its first component: for `run` and `serve`. What is given here
@@ -83,14 +86,26 @@ pub(crate) struct AppFlags {
     #[arg(long = "env", value_name = "KEY[=VALUE]")]
     pub(crate) env: Vec<String>,
 
-    /// What the application may do beyond its own tree: find other programs' actors, or let them
-    /// find its own
+    /// What the application may do: start actors, read the wall clock, get random numbers, read this
+    /// program's standard input, find other programs' actors, let them find its own
     #[arg(long, value_name = "RIGHT", value_enum, value_delimiter = ',')]
     pub(crate) allow: Vec<Right>,
 
-    /// Set a bound, such as children=8 or spawn=5s
+    /// Let the application connect there, such as example.com:443, 10.0.0.0/8:* or *.example.com:443
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) net: Vec<Pattern>,
+
+    /// What the root actor has as a program's arguments
+    #[arg(last = true, value_name = "ARGUMENT")]
+    pub(crate) args: Vec<String>,
+
+    /// Set a limit, such as memory=16MiB, children=8 or cpu=5s
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) limits: Vec<(String, String)>,
+
+    /// Go without a wall around each actor that this machine lacks; only for what you trust
+    #[arg(long, value_name = "WALL")]
+    pub(crate) without: Vec<Wall>,
 
     /// The gravest-first level down to which log lines are shown [default: info]
     #[arg(long, value_name = "LEVEL", value_enum)]
@@ -107,7 +122,10 @@ impl AppFlags {
             ("--dir", !self.dirs.is_empty()),
             ("--env", !self.env.is_empty()),
             ("--allow", !self.allow.is_empty()),
+            ("--net", !self.net.is_empty()),
+            ("--", !self.args.is_empty()),
             ("--limit", !self.limits.is_empty()),
+            ("--without", !self.without.is_empty()),
         ]
         .into_iter()
         .find_map(|(flag, given)| given.then_some(flag))

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use greenroom::ComponentInfo;
+use greenroom::{ComponentInfo, Wall};
 
 use crate::app::{App, manifest_path};
 use crate::build::{Builder, Lines};
@@ -30,11 +30,16 @@ pub(crate) struct CheckArgs {
     /// The manifest, or the folder that has it; without it, the nearest one upward
     #[arg(value_name = "FILE|DIR")]
     pub(crate) manifest: Option<PathBuf>,
+
+    /// Go without a wall around the compiler that this machine lacks
+    #[arg(long, value_name = "WALL")]
+    pub(crate) without: Vec<Wall>,
 }
 
 pub(crate) fn check(args: &CheckArgs) -> Result<(), CliError> {
     let path = manifest_path(args.manifest.as_deref())?;
-    let app = App::of_manifest(&path)?;
+    let mut app = App::of_manifest(&path)?;
+    app.without = args.without.iter().copied().collect();
     let ready = app.prepare(&mut Builder::new(Lines::News))?;
     if app.main.is_some() {
         main_call(&app, &ready, &[])?;
@@ -62,14 +67,13 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), CliError> {
 
 /// What a module imports that the manifest does not grant, with what to do about it.
 fn ungranted(app: &App, module: &str, info: &ComponentInfo) -> Vec<(String, &'static str)> {
-    let lacks = |prefix: &str| prefix != "wasi:filesystem/" || app.dirs.is_empty();
     let mut found: Vec<(String, &'static str)> = Vec::new();
     for import in &info.imports {
         let Some(grant) = grant(import) else { continue };
         let Some(manifest) = grant.manifest else { continue };
         let group = grant.prefix.trim_end_matches('/');
         let message = format!("`{module}` imports `{group}`, and is granted nothing of it");
-        if lacks(grant.prefix) && !found.iter().any(|(known, _)| *known == message) {
+        if !(grant.held)(app) && !found.iter().any(|(known, _)| *known == message) {
             found.push((message, manifest));
         }
     }

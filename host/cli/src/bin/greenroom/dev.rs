@@ -6,7 +6,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use greenroom::{Host, Outcome};
+use greenroom::{Host, Outcome, Wall};
 use tokio::signal::unix::SignalKind;
 
 use crate::app::{App, manifest_path};
@@ -41,6 +41,10 @@ pub(crate) struct DevArgs {
     /// Another file or folder to watch
     #[arg(long, value_name = "PATH")]
     pub(crate) watch: Vec<PathBuf>,
+
+    /// Go without a wall around each actor that this machine lacks; only for what you trust
+    #[arg(long, value_name = "WALL")]
+    pub(crate) without: Vec<Wall>,
 }
 
 /// An application that can be started.
@@ -52,7 +56,8 @@ pub(crate) fn dev(args: &DevArgs) -> Result<(), CliError> {
         return Err(CliError::input(format!("there is no `{}`", manifest.display())));
     }
     let _log = log::start(Level::Info);
-    let mut works = Works { watch: Watch::new(&manifest, &args.watch)?, manifest, builder: None };
+    let (watch, without) = (Watch::new(&manifest, &args.watch)?, args.without.clone());
+    let mut works = Works { watch, manifest, without, builder: None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(host_failed)?;
     let ended = runtime.block_on(live(&mut works));
     // A build that is still going on is not waited for.
@@ -96,6 +101,7 @@ async fn live(works: &mut Works) -> Result<SignalKind, CliError> {
 /// Where applications come from.
 struct Works {
     manifest: PathBuf,
+    without: Vec<Wall>,
     watch: Watch,
     builder: Option<Builder>,
 }
@@ -121,10 +127,10 @@ impl Works {
 
     /// What is there, if it can be started; if not, that has been told.
     async fn attempt(&mut self) -> Result<Option<Next>, CliError> {
-        let manifest = self.manifest.clone();
+        let (manifest, without) = (self.manifest.clone(), self.without.clone());
         let mut builder = self.builder.take().unwrap_or_else(|| Builder::new(Lines::News));
         let attempt = tokio::task::spawn_blocking(move || {
-            let app = assemble(&manifest);
+            let app = assemble(&manifest, without);
             let ready = app.as_ref().ok().map(|app| app.prepare(&mut builder));
             (app, ready, builder)
         });
@@ -146,8 +152,8 @@ impl Works {
     }
 }
 
-fn assemble(manifest: &Path) -> Result<App, CliError> {
-    let flags = AppFlags { manifest: Some(manifest.to_owned()), ..AppFlags::default() };
+fn assemble(manifest: &Path, without: Vec<Wall>) -> Result<App, CliError> {
+    let flags = AppFlags { manifest: Some(manifest.to_owned()), without, ..AppFlags::default() };
     App::assemble(&[], &flags)
 }
 

@@ -7,13 +7,16 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use greenroom::{Cache, Directory, Engine};
+use greenroom::{Cache, Directory, Engine, Support, Wall, Without};
 use rustix::process::{PidfdFlags, Resource, getpid, getrlimit, pidfd_open};
 use serde::Serialize;
 
 use crate::args::Format;
 use crate::error::CliError;
+use crate::prepare::compiler;
+use crate::ps::missing_walls;
 use crate::values::write_line;
+use crate::{actors, live};
 
 /// Say what this machine can and cannot do, and how to fix it
 #[derive(Debug, clap::Args)]
@@ -82,6 +85,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("cgroups", cgroups),
     ("landlock", landlock),
     ("seccomp", seccomp),
+    ("walls", walls),
     ("user namespaces", user_namespaces),
 ];
 
@@ -140,8 +144,8 @@ fn kernel() -> Finding {
     };
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) if (major, minor) >= (5, 4) => Finding::ok(format!("Linux {release}")),
-        _ => Finding::new(Grade::Fail, format!("Linux {release}")).hint("5.4 or later is needed"),
+        (Some(major), Some(minor)) if (major, minor) >= (5, 9) => Finding::ok(format!("Linux {release}")),
+        _ => Finding::new(Grade::Fail, format!("Linux {release}")).hint("5.9 or later is needed"),
     }
 }
 
@@ -179,10 +183,10 @@ fn address_space() -> Finding {
 }
 
 fn cache_folder() -> Finding {
-    match Cache::open_default() {
+    match compiler(&Without::default()).and_then(|compiler| Ok(Cache::open_default(compiler)?)) {
         Ok(_) => Finding::ok("compiled components are kept"),
         Err(error) => {
-            Finding::new(Grade::Fail, error.to_string()).hint("set XDG_CACHE_HOME to a folder that you own")
+            Finding::new(Grade::Fail, error.message()).hint("set XDG_CACHE_HOME to a folder that you own")
         }
     }
 }
@@ -247,21 +251,50 @@ fn cgroups() -> Finding {
 }
 
 fn landlock() -> Finding {
-    let modules = told("/sys/kernel/security/lsm");
-    match modules {
-        None => Finding::new(Grade::Warn, "unknown: /sys/kernel/security is not to be read")
-            .hint("mount securityfs; nothing depends on it yet"),
-        Some(modules) => fact(
-            modules.split(',').any(|module| module == "landlock"),
-            "landlock",
-            "boot with lsm=landlock,…",
-        ),
+    let support = Support::of_this_machine();
+    match support.landlock {
+        Some(version) if !support.missing().contains(&Wall::Landlock) => {
+            Finding::ok(format!("version {version}: actors are kept from files and ports"))
+        }
+        version => {
+            let found = version.map_or("none".to_owned(), |version| format!("version {version}: too old"));
+            wall(Wall::Landlock, found, "boot Linux 6.2 or later, with `landlock` in lsm=")
+        }
     }
 }
 
 fn seccomp() -> Finding {
-    let actions = told("/proc/sys/kernel/seccomp/actions_avail");
-    fact(actions.is_some(), "filters of system calls", "use a kernel with CONFIG_SECCOMP_FILTER")
+    match Support::of_this_machine().missing().contains(&Wall::Seccomp) {
+        false => Finding::ok("actors make no system calls but their own"),
+        true => wall(Wall::Seccomp, "none", "use a kernel with CONFIG_SECCOMP_FILTER"),
+    }
+}
+
+/// Whether the actors that run now have all walls around them.
+fn walls() -> Finding {
+    let found = live::machine().and_then(|machine| live::runtime()?.block_on(actors::trees(&machine, None)));
+    let trees = match found {
+        Ok(trees) => trees,
+        Err(error) => {
+            return Finding::new(Grade::Warn, error.message())
+                .hint("the walls of running actors are unknown");
+        }
+    };
+    let open: Vec<String> = trees
+        .iter()
+        .filter_map(|tree| Some(format!("`{}` has no {}", actors::plain(tree.name()), missing_walls(tree)?)))
+        .collect();
+    match open.is_empty() {
+        true => Finding::ok(format!("around all actors of {} running trees", trees.len())),
+        false => Finding::new(Grade::Warn, open.join("\n"))
+            .hint("started with --without: run nothing in them but what you trust"),
+    }
+}
+
+/// A wall that actors cannot raise here, and so do not start.
+fn wall(wall: Wall, found: impl Into<String>, fix: &str) -> Finding {
+    let hint = format!("{fix}; for what you trust, `--without {wall}` goes without it");
+    Finding::new(Grade::Fail, found).hint(hint)
 }
 
 fn user_namespaces() -> Finding {

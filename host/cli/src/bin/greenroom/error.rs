@@ -9,6 +9,8 @@ use std::process::ExitCode;
 
 use greenroom::{GrantError, HostError, LoadError, RemoteError};
 
+use crate::grants;
+
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) struct CliError {
@@ -128,7 +130,11 @@ impl From<HostError> for CliError {
 impl From<&RemoteError> for CliError {
     /// The boxed error with its whole path and trace.
     fn from(error: &RemoteError) -> Self {
-        Self::failed(describe(error))
+        let failed = Self::failed(describe(error));
+        match grants::lacking(&error.message) {
+            Some(hint) => failed.hint(hint),
+            None => failed,
+        }
     }
 }
 

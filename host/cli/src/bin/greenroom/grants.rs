@@ -59,10 +59,18 @@ impl DirArg {
     }
 }
 
-/// What an application may do beyond its own tree, as written in `--allow`.
+/// What an application may do that none may who was not told so, as written in `--allow`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Right {
     // Not in doc comments: the help would spread over twice as many lines.
+    // Start actors.
+    Spawn,
+    // Read the wall clock.
+    Clock,
+    // Get random numbers.
+    Random,
+    // Read this program's standard input.
+    Stdin,
     // Find actors of other programs.
     Discover,
     // Let other programs find actors of its own.
@@ -74,8 +82,33 @@ pub(crate) enum Right {
 impl Right {
     /// What several come to together.
     pub(crate) fn all(rights: &[Self]) -> Rights {
-        Rights { discover: rights.contains(&Self::Discover), publish: rights.contains(&Self::Publish) }
+        Rights {
+            spawn: rights.contains(&Self::Spawn),
+            clock: rights.contains(&Self::Clock),
+            random: rights.contains(&Self::Random),
+            stdin: rights.contains(&Self::Stdin),
+            discover: rights.contains(&Self::Discover),
+            publish: rights.contains(&Self::Publish),
+            network: Vec::new(),
+        }
     }
+}
+
+/// What to do about an error that says which right was lacking.
+pub(crate) fn lacking(message: &str) -> Option<String> {
+    let (_, lacking) = message.split_once("permission denied: ")?;
+    let lacking = lacking.lines().next().unwrap_or_default();
+    // An actor that could not pass on what it has not says so in more words.
+    let (_, right) = lacking.split_once("no right `").unwrap_or(("", lacking));
+    let right = right.split('`').next().unwrap_or(right);
+    if Rights::names().any(|name| name == right) {
+        return Some(format!("`--allow {right}` would grant it, or `{right} = true` in [grants]"));
+    }
+    if let Some(hosts) = right.strip_prefix("network ") {
+        return Some(format!("`--net {hosts}` would grant it, or `network = [{hosts:?}]` in [grants]"));
+    }
+    let folder = lacking.split_once("directory `")?.1.split('`').next()?;
+    Some(format!("`--dir HOST::{folder}` would grant it, or `dirs = [\"HOST::{folder}\"]` in [grants]"))
 }
 
 /// How isolation is written.
@@ -158,6 +191,30 @@ mod tests {
     }
 
     #[test]
+    fn what_was_lacking_is_told_with_what_would_grant_it() {
+        for (message, flag) in [
+            ("permission denied: clock", Some("`--allow clock`")),
+            ("permission denied: actor `a` has no right `spawn` to use or pass on", Some("`--allow spawn`")),
+            ("actor `a` cannot start: permission denied: random", Some("`--allow random`")),
+            (
+                "permission denied: actor `a` has no right `network a.b:80` to use or pass on",
+                Some("`--net a.b:80`"),
+            ),
+            ("permission denied: network a.b", Some("`--net a.b`")),
+            (
+                "permission denied: actor `a` cannot grant what it does not have: directory `/etc`",
+                Some("`--dir HOST::/etc`"),
+            ),
+            ("permission denied: something else", None),
+            ("`a` has failed", None),
+        ] {
+            let hint = lacking(message);
+            assert_eq!(hint.is_some(), flag.is_some(), "{message}: {hint:?}");
+            assert!(hint.is_none_or(|hint| hint.starts_with(flag.unwrap_or_default())), "{message}");
+        }
+    }
+
+    #[test]
     fn isolation_is_for_one_module_or_for_all() {
         assert_eq!(isolation("actor"), Ok((None, Isolation::Actor)));
         assert_eq!(isolation("m=task"), Ok((Some("m".to_owned()), Isolation::Task)));
@@ -167,8 +224,13 @@ mod tests {
 
     #[test]
     fn what_is_not_granted_by_name_is_not_granted() {
-        assert_eq!(Right::all(&[]), Rights { discover: false, publish: false });
-        assert_eq!(Right::all(&[Right::Publish]), Rights { discover: false, publish: true });
+        assert_eq!(Right::all(&[]), Rights::default());
         assert_eq!(Right::all(&[Right::None]), Rights::default());
+        for name in Rights::names() {
+            let right = Right::from_str(name, false).expect("each can be allowed");
+            let mut granted = Right::all(&[right, Right::None]);
+            assert!(granted.named(name).is_some_and(std::mem::take), "{name}");
+            assert_eq!(granted, Rights::default(), "{name} and nothing else");
+        }
     }
 }

@@ -5,11 +5,13 @@
 
 use std::fmt::Write as _;
 
-use greenroom::{Cache, ComponentInfo, Engine, Export, ExportKind, FunctionType, Signature};
+use greenroom::{Cache, ComponentInfo, Engine, Export, ExportKind, FunctionType, Signature, Wall};
 use serde::Serialize;
 
+use crate::app::App;
 use crate::args::Format;
 use crate::error::CliError;
+use crate::prepare::compiler;
 use crate::values::write_line;
 
 /// Show what a component exports, imports, and needs to be granted
@@ -31,6 +33,10 @@ pub(crate) struct InspectArgs {
     /// How to print it
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) output: Format,
+
+    /// Go without a wall around the compiler that this machine lacks
+    #[arg(long, value_name = "WALL")]
+    pub(crate) without: Vec<Wall>,
 }
 
 /// What a group of imports needs to be of use.
@@ -39,30 +45,67 @@ pub(crate) struct Grant {
     pub(crate) prefix: &'static str,
     /// What to give on the command line.
     flag: &'static str,
-    /// What to write in a manifest; none if nothing is needed.
+    /// What to write in a manifest; none if nothing is needed, or nothing is lost without it.
     pub(crate) manifest: Option<&'static str>,
+    /// Whether it is granted.
+    pub(crate) held: fn(&App) -> bool,
 }
 
 /// What each group of imports needs to be of use. The first match counts.
 const GRANTS: &[Grant] = &[
-    Grant { prefix: "greenroom:portal/", flag: "nothing: actors, nurseries, log", manifest: None },
+    Grant {
+        prefix: "greenroom:portal/nursery",
+        flag: "needs --allow spawn; without it no actor is started",
+        manifest: Some("if it starts actors, add to [grants]: spawn = true"),
+        held: |app| app.rights.spawn,
+    },
+    Grant {
+        prefix: "greenroom:portal/discovery",
+        flag: "always; beyond its own tree needs --allow discover",
+        manifest: None,
+        held: |app| app.rights.discover,
+    },
+    Grant { prefix: "greenroom:portal/", flag: "always", manifest: None, held: |_| true },
     Grant {
         prefix: "wasi:filesystem/",
-        flag: "--dir HOST[::GUEST][:ro]; without it no file is seen",
+        flag: "needs a folder, --dir HOST[::GUEST][:ro]; without one no file is seen",
         manifest: Some("if it needs files, add to [grants]: dirs = [\"HOST::/GUEST:ro\"]"),
+        held: |app| !app.dirs.is_empty(),
     },
     Grant {
         prefix: "wasi:sockets/",
-        flag: "network: cannot be granted; every attempt fails",
-        manifest: Some("the network cannot be granted: every attempt fails"),
+        flag: "needs --net HOST:PORT; without it every attempt is denied",
+        manifest: Some("if it connects anywhere, add to [grants]: network = [\"HOST:PORT\"]"),
+        held: |app| !app.rights.network.is_empty(),
+    },
+    Grant { prefix: "wasi:random/insecure-seed", flag: "always", manifest: None, held: |_| true },
+    Grant {
+        prefix: "wasi:random/",
+        flag: "needs --allow random; without it a call ends with PermissionDenied",
+        manifest: Some("if it needs random numbers, add to [grants]: random = true"),
+        held: |app| app.rights.random,
+    },
+    // What follows every component that Rust makes imports, whether it is used or not.
+    Grant { prefix: "wasi:clocks/monotonic-clock", flag: "always", manifest: None, held: |_| true },
+    Grant {
+        prefix: "wasi:clocks/",
+        flag: "needs --allow clock; without it a call ends with PermissionDenied",
+        manifest: None,
+        held: |app| app.rights.clock,
+    },
+    Grant {
+        prefix: "wasi:cli/stdin",
+        flag: "needs --allow stdin; without it there is no input",
+        manifest: None,
+        held: |app| app.rights.stdin,
     },
     Grant {
         prefix: "wasi:cli/environment",
-        flag: "--env KEY[=VALUE]; without it the environment is empty",
-        // Every component that Rust makes imports it.
+        flag: "needs --env KEY[=VALUE], or arguments after `--`; without them both are empty",
         manifest: None,
+        held: |_| true,
     },
-    Grant { prefix: "wasi:", flag: "nothing", manifest: None },
+    Grant { prefix: "wasi:", flag: "always", manifest: None, held: |_| true },
 ];
 
 /// What an import needs, if a host offers it at all.
@@ -72,7 +115,8 @@ pub(crate) fn grant(import: &str) -> Option<&'static Grant> {
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<(), CliError> {
     let engine = Engine::new().map_err(|error| CliError::ended(125, format!("no engine: {error}")))?;
-    let artifact = Cache::open_default()?.load(&engine, &args.module)?;
+    let cache = Cache::open_default(compiler(&args.without.iter().copied().collect())?)?;
+    let artifact = cache.load(&engine, &args.module)?;
     match args.output {
         Format::Text => write_line(describe(&artifact.info).trim_end()),
         Format::Json => {

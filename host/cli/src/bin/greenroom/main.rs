@@ -17,6 +17,7 @@ mod error;
 mod find;
 mod functions;
 mod grants;
+mod input;
 mod inspect;
 mod limits;
 mod live;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         Command::Find(args) => find::find(&args),
         Command::Wait(args) => find::wait(&args),
         Command::Cancel(args) => cancel::cancel(&args),
+        Command::Compiler => return greenroom::run_compiler(),
         Command::Actor => return greenroom::run_actor(),
     };
     match done {

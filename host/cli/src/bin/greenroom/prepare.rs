@@ -4,12 +4,13 @@
 //! wrong with each. Must not know: what is done with it. Invariant: all that is wrong with the files
 //! that a manifest names is told at once, at the places that name them.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use greenroom::{
-    Cache, Catalogue, ComponentInfo, DirGrant, Directory, Engine, Grant, ModuleOptions, Registry, Setup,
-    SpawnSpec,
+    Cache, Catalogue, ComponentInfo, DirGrant, Directory, Engine, ExecCompiler, Grant, ModuleOptions,
+    Registry, Setup, SpawnSpec, Without,
 };
 
 use crate::app::{App, Module};
@@ -36,7 +37,7 @@ impl App {
     /// When something cannot be; several mistakes of a manifest are told together.
     pub(crate) fn prepare(&self, builder: &mut Builder) -> Result<Ready, CliError> {
         let engine = Engine::new().map_err(|error| CliError::ended(125, format!("no engine: {error}")))?;
-        let cache = Cache::open_default()?;
+        let cache = Cache::open_default(compiler(&self.without)?)?;
         let mut catalogue = Catalogue::default();
         let (mut infos, mut grants) = (Vec::new(), Vec::new());
         let mut mistakes = self.manifest.clone().map(Mistakes::none);
@@ -71,26 +72,49 @@ impl App {
             modules,
             dirs: ready.grants.iter().map(dir).collect(),
             env: self.env.clone(),
-            rights: self.rights,
+            args: self.component_args.clone(),
+            rights: self.rights.clone(),
             ..SpawnSpec::default()
         }
     }
 
-    /// The host that it is to run in.
+    /// The host that it is to run in. Whoever starts it without all walls is warned.
     ///
     /// # Errors
     /// When this program's own file cannot be named.
     pub(crate) fn setup(&self, ready: Ready) -> Result<Setup, CliError> {
+        if !self.without.is_empty() {
+            let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Yellow.into()));
+            let walls = self.without.names().join(", ");
+            // Where this cannot be written, `ps` and `doctor` still tell.
+            let _ = writeln!(
+                anstream::stderr(),
+                "{style}warning{style:#}: no wall around the actors of `{}`: {walls}; run only what you trust",
+                self.name
+            );
+        }
         Ok(Setup {
             tree: self.name.clone(),
             catalogue: ready.catalogue,
             limits: self.limits.clone(),
             grants: ready.grants,
+            without: self.without.clone(),
+            stdin: None,
             registry: registry(),
             log: (self.log > Level::Info).then(|| log::filter(self.log)),
-            program: std::env::current_exe().map_err(host_failed)?,
+            program: program()?,
         })
     }
+}
+
+/// This program, for its actors to execute.
+fn program() -> Result<PathBuf, CliError> {
+    std::env::current_exe().map_err(host_failed)
+}
+
+/// What compiles components: this program, in another process.
+pub(crate) fn compiler(without: &Without) -> Result<ExecCompiler, CliError> {
+    Ok(ExecCompiler { without: without.clone(), ..ExecCompiler::new(program()?) })
 }
 
 /// Where other programs find the tree; nowhere, if that is not safe: it runs all the same.

@@ -102,12 +102,23 @@ fn table(found: &[Tree]) -> String {
     }) {
         let _ = write!(text, "\nthe host of tree `{}` does not answer: {}", plain(tree), plain(error));
     }
+    for tree in found {
+        if let Some(missing) = missing_walls(tree) {
+            let _ = write!(text, "\nno wall around the actors of tree `{}`: {missing}", plain(tree.name()));
+        }
+    }
     text
+}
+
+/// The walls that the actors of a tree have not raised, if there are any such.
+pub(crate) fn missing_walls(tree: &Tree) -> Option<String> {
+    let Tree::Told(status) = tree else { return None };
+    (!status.without.is_empty()).then(|| plain(&status.without.join(", ")))
 }
 
 fn draw(tree: &Tree) -> String {
     match tree {
-        Tree::Told(status) => draw_tree(status),
+        Tree::Told(status) => draw_tree(status, missing_walls(tree)),
         Tree::Silent(entries, error) => {
             let mut text = format!("{}  (its host does not answer: {})\n", plain(tree.name()), plain(error));
             for entry in entries {
@@ -118,9 +129,10 @@ fn draw(tree: &Tree) -> String {
     }
 }
 
-fn draw_tree(status: &TreeStatus) -> String {
+fn draw_tree(status: &TreeStatus, missing: Option<String>) -> String {
     let (name, pid) = (plain(&status.tree), status.host_pid);
-    let mut text = format!("{name}  host pid {pid}, greenroom {}\n", plain(&status.version));
+    let missing = missing.map(|walls| format!("  no wall: {walls}")).unwrap_or_default();
+    let mut text = format!("{name}  host pid {pid}, greenroom {}{missing}\n", plain(&status.version));
     let actors: Vec<&ActorStatus> = status.actors.iter().collect();
     let roots = actors.iter().filter(|actor| actor.path.len() == 1).copied().collect();
     draw_children(&mut text, "", roots, &actors);
@@ -190,6 +202,7 @@ mod tests {
             host: "h".into(),
             host_pid: 1,
             version: "0.1.0".into(),
+            without: Vec::new(),
             actors: vec![
                 actor(&["app"], 2),
                 actor(&["app", "one"], 3),
@@ -210,7 +223,7 @@ mod tests {
             "   │  └─ leaf  pid 5  up 1m 1s  1 task  3.0 MiB",
             "   └─ \u{fffd}[2Jtwo  pid 6  up 1m 1s  1 task  3.0 MiB",
         ];
-        assert_eq!(draw_tree(&status()).lines().collect::<Vec<_>>(), lines);
+        assert_eq!(draw(&Tree::Told(status())).lines().collect::<Vec<_>>(), lines);
     }
 
     #[test]
@@ -221,6 +234,18 @@ mod tests {
         assert_eq!(lines[1], ["app", "app", "2", "1m", "1s", "1", "3.0", "MiB", "1.0%"]);
         assert_eq!(text.lines().count(), 6);
         assert!(text.lines().all(|line| line == line.trim_end()), "{text}");
+    }
+
+    #[test]
+    fn a_tree_without_a_wall_says_so() {
+        let open = Tree::Told(TreeStatus { without: vec!["landlock".into(), "seccomp".into()], ..status() });
+        let drawn = draw(&open);
+        assert_eq!(
+            drawn.lines().next(),
+            Some("app  host pid 1, greenroom 0.1.0  no wall: landlock, seccomp")
+        );
+        let text = table(&[open]);
+        assert_eq!(text.lines().last(), Some("no wall around the actors of tree `app`: landlock, seccomp"));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use greenroom::{ComponentInfo, Host, Outcome, SpawnSpec};
+use greenroom::{ComponentInfo, Host, Outcome, Setup, SpawnSpec};
 
 use crate::app::{App, FileArg};
 use crate::args::{AppFlags, pair};
@@ -14,7 +14,7 @@ use crate::error::CliError;
 use crate::prepare::{Ready, host_failed};
 use crate::session::{Ended, session};
 use crate::signals::{Signals, exit_on_signal, status};
-use crate::{log, values};
+use crate::{input, log, values};
 
 /// The exit status of a run that took too long.
 const TIMED_OUT: u8 = 124;
@@ -75,7 +75,8 @@ pub(crate) fn run(args: RunArgs) -> Result<(), CliError> {
     let _log = log::start(app.log);
     let ready = app.prepare(&mut Builder::new(Lines::News))?;
     let (spec, function, kwargs) = main_call(&app, &ready, &kwargs)?;
-    let setup = app.setup(ready)?;
+    let stdin = if app.rights.stdin { Some(input::pass_on().map_err(host_failed)?) } else { None };
+    let setup = Setup { stdin, ..app.setup(ready)? };
     let timeout = args.timeout.or(app.timeout);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(host_failed)?;
     let ended = runtime.block_on(async {

@@ -238,6 +238,7 @@ impl Broker {
             ToBroker::List { request, name } => self.list(from, request, name.as_deref()),
             ToBroker::Taken => self.0.journal.note("taken"),
             ToBroker::Invite { .. } => panic!("no program is outside this one"),
+            ToBroker::LookUp { .. } => panic!("nobody here has a network"),
             ToBroker::LoadFailed { .. }
             | ToBroker::Measured { .. }
             | ToBroker::Log(_)
@@ -260,8 +261,13 @@ impl Broker {
         let uuid = format!("{:06}", self.state().started);
         let id = ActorId { name: spec.name.clone(), uuid: uuid.clone() };
         let parent_id = self.state().records.get(parent).ok_or("its parent is gone")?.id.clone();
-        let identity =
-            Identity { id: id.clone(), path: Vec::new(), pid: 1, is_root: false, rights: spec.rights };
+        let identity = Identity {
+            id: id.clone(),
+            path: Vec::new(),
+            pid: 1,
+            is_root: false,
+            rights: spec.rights.clone(),
+        };
         let (actor, outbox) = Actor::new(identity, self.0.limits.clone(), Box::new(guest));
         let (cable, near, far) = Cable::lay();
         let (channel, packets) = self.attend(&uuid);

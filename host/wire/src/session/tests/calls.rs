@@ -215,7 +215,7 @@ fn limits_refuse_before_anything_is_sent() {
     };
     let refused = start(&mut pair, "a:b", 11).expect_err("too large");
     assert_eq!(refused, Refused::PayloadTooLarge { size: 11, limit: 10 });
-    assert_eq!(refused.limit(), Some(LimitExceeded { limit: "max_payload".to_owned(), value: 10 }));
+    assert_eq!(refused.limit(), Some(LimitExceeded { limit: "payload".to_owned(), value: 10 }));
     let long = "x".repeat(MAX_TEXT + 1);
     let refused = start(&mut pair, &long, 0).expect_err("too long");
     assert_eq!(refused, Refused::FunctionTooLong { size: MAX_TEXT + 1, limit: MAX_TEXT });

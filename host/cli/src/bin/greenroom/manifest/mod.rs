@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenroom::{Isolation, Limits, Rights};
+use greenroom::{Isolation, Limit, Limits, Pattern, Rights};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -20,7 +20,7 @@ pub(crate) use reader::{Placed, suggest};
 use crate::args::Level;
 use crate::error::CliError;
 use crate::grants::{DirArg, ISOLATIONS};
-use crate::limits::{LIMITS, Limit};
+use crate::limits;
 use crate::manifest::reader::{Node, Reader};
 use crate::mistakes::{Mistake, Mistakes, Source};
 
@@ -68,6 +68,7 @@ pub(crate) struct Manifest {
     pub(crate) modules: Vec<ModuleEntry>,
     pub(crate) dirs: Vec<Placed<DirArg>>,
     pub(crate) env: Vec<(String, String)>,
+    pub(crate) component_args: Vec<String>,
     pub(crate) rights: Rights,
     pub(crate) limits: Limits,
 }
@@ -154,6 +155,7 @@ fn read<'a>(
         modules: Vec::new(),
         dirs: Vec::new(),
         env: Vec::new(),
+        component_args: Vec::new(),
         rights: Rights::default(),
         limits: Limits::default(),
     };
@@ -162,7 +164,7 @@ fn read<'a>(
             "app" => app(reader, entry.value, &mut manifest),
             "modules" => modules(reader, entry.value, &mut manifest),
             "grants" => grants(reader, entry.value, &mut manifest),
-            _ => limits(reader, entry.value, &mut manifest),
+            _ => read_limits(reader, entry.value, &mut manifest),
         }
     }
     if manifest.modules.is_empty() && reader.mistakes.errors() == 0 {
@@ -261,11 +263,26 @@ fn module<'a>(
 }
 
 fn grants<'a>(reader: &mut Reader<'a>, node: &'a Node<'a>, manifest: &mut Manifest) {
-    for entry in reader.known("grants", node, &["dirs", "env", "discover", "publish"]) {
+    let known: Vec<&str> = ["dirs", "env", "args", "network"].into_iter().chain(Rights::names()).collect();
+    for entry in reader.known("grants", node, &known) {
         let path = format!("grants.{}", entry.key);
+        if let Some(right) = manifest.rights.named(entry.key) {
+            *right = reader.flag(&path, entry.value).unwrap_or_default();
+            continue;
+        }
         match entry.key {
-            "discover" => manifest.rights.discover = reader.flag(&path, entry.value).unwrap_or_default(),
-            "publish" => manifest.rights.publish = reader.flag(&path, entry.value).unwrap_or_default(),
+            "args" => {
+                for (number, item) in reader.list(&path, entry.value).iter().enumerate() {
+                    let text = reader.text(&format!("{path}[{number}]"), item);
+                    manifest.component_args.extend(text.map(|text| text.value));
+                }
+            }
+            "network" => {
+                for (number, item) in reader.list(&path, entry.value).iter().enumerate() {
+                    let hosts = pattern(reader, &format!("{path}[{number}]"), item);
+                    manifest.rights.network.extend(hosts);
+                }
+            }
             "dirs" => {
                 for (number, item) in reader.list(&path, entry.value).iter().enumerate() {
                     let path = format!("{path}[{number}]");
@@ -288,6 +305,19 @@ fn grants<'a>(reader: &mut Reader<'a>, node: &'a Node<'a>, manifest: &mut Manife
                     }
                 }
             }
+        }
+    }
+}
+
+fn pattern(reader: &mut Reader<'_>, path: &str, node: &Node<'_>) -> Option<Pattern> {
+    const EXPECTED: &str = "HOST:PORT, such as \"example.com:443\" or \"10.0.0.0/8:*\"";
+    let text = reader.text(path, node)?;
+    match text.value.parse::<Pattern>() {
+        Ok(pattern) => Some(pattern),
+        Err(error) => {
+            let mistake = Mistake::error(text.place, format!("`{path}`: {error}"));
+            reader.wrong(mistake.label(format!("expected {EXPECTED}")));
+            None
         }
     }
 }
@@ -326,31 +356,30 @@ fn dir<'a>(reader: &mut Reader<'a>, path: &str, node: &'a Node<'a>, folder: &Pat
     }
 }
 
-fn limits<'a>(reader: &mut Reader<'a>, node: &'a Node<'a>, manifest: &mut Manifest) {
-    let known: Vec<&str> = LIMITS.iter().map(|limit| limit.name).collect();
-    for entry in reader.known("limits", node, &known) {
+fn read_limits<'a>(reader: &mut Reader<'a>, node: &'a Node<'a>, manifest: &mut Manifest) {
+    for entry in reader.known("limits", node, &limits::names()) {
         let path = format!("limits.{}", entry.key);
         let Some(limit) = Limit::named(entry.key) else { continue };
         let text = match entry.value.get_ref() {
-            DeValue::Integer(number) if !limit.is_time() => {
+            DeValue::Integer(number) if limits::is_number(limit) => {
                 match i128::from_str_radix(number.as_str(), number.radix()) {
                     Ok(number) => number.to_string(),
                     Err(_) => number.to_string(),
                 }
             }
-            DeValue::String(_) if limit.is_time() => match reader.text(&path, entry.value) {
+            DeValue::String(_) if limits::is_text(limit) => match reader.text(&path, entry.value) {
                 Some(text) => text.value,
                 None => continue,
             },
             _ => {
-                reader.unexpected(&path, &limit.expected(), entry.value);
+                reader.unexpected(&path, &limits::expected(limit), entry.value);
                 continue;
             }
         };
-        if let Err(why) = limit.set(&mut manifest.limits, &text) {
+        if let Err(why) = limits::set(&mut manifest.limits, limit, &text) {
             let why = why.replacen(entry.key, &path, 1);
             let mistake = Mistake::error(entry.value.span(), why);
-            reader.wrong(mistake.label(format!("expected {}", limit.expected())));
+            reader.wrong(mistake.label(format!("expected {}", limits::expected(limit))));
         }
     }
 }

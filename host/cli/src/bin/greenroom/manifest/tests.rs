@@ -42,8 +42,11 @@ fn the_manuals_example_is_read_as_it_says() {
         ]
     );
     assert_eq!(manifest.env, [pair("LANG", "C"), pair("PRICE", "$5")]);
-    assert_eq!(manifest.rights, Rights { discover: true, publish: false });
-    let limits = Limits { children: 16, depth: 4, tree: 64, tasks: 256, ..Limits::default() };
+    assert_eq!(manifest.component_args, ["--verbose"]);
+    let network = ["api.example.com:443", "10.0.0.0/8:*"].map(|text| text.parse().expect("a pattern"));
+    let rights = Rights { spawn: true, discover: true, network: network.to_vec(), ..Rights::default() };
+    assert_eq!(manifest.rights, rights);
+    let limits = Limits { children: 16, depth: 4, actors: 64, tasks: 256, ..Limits::default() };
     let limits = Limits {
         spawn: Duration::from_secs(5),
         start: Duration::from_secs(2),
@@ -55,16 +58,25 @@ fn the_manuals_example_is_read_as_it_says() {
 
 #[test]
 fn the_manual_lists_every_limit_with_its_bounds() {
-    for limit in LIMITS {
-        let row = MANUAL.lines().find(|line| line.starts_with(&format!("| `{}` |", limit.name)));
-        let row = row.unwrap_or_else(|| panic!("{} is not in the manual", limit.name));
+    let (_, manual) = MANUAL.split_once("## `[limits]`").expect("they have a section");
+    for limit in Limit::ALL.iter().copied() {
+        let row = manual.lines().find(|line| line.starts_with(&format!("| `{}` |", limit.name())));
+        let row = row.unwrap_or_else(|| panic!("{} is not in the manual", limit.name()));
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let range = format!("from {} to {}", cells[3], cells[4]);
-        assert!(limit.expected().contains(&range), "{}: {row}", limit.expected());
-        let mut set = Limits::default();
-        limit.set(&mut set, cells[5]).expect("the default can be set");
-        assert_eq!(set, Limits::default(), "{row}");
+        let expected = limits::expected(limit);
+        assert!(expected.contains(&range), "{expected}: {row}");
+        assert_eq!(cells[5], limits::shown(limit, limit.default()), "{row}");
+        let (first, rest) = limit.doc().trim().split_at(1);
+        assert_eq!(cells[6], format!("{}{}", first.to_lowercase(), rest.trim_end_matches('.')), "{row}");
     }
+}
+
+#[test]
+fn the_manual_tells_what_becomes_of_each_limit() {
+    let page = include_str!("../../../../../../docs/limits.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(rows.collect::<Vec<_>>(), limits::names(), "in the order of the table");
 }
 
 #[test]
