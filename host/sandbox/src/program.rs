@@ -3,9 +3,10 @@
 //! Owns: the instructions. Must not know: which calls there are, or why they are judged so.
 //! Invariant: every way through a program ends with a verdict.
 //!
-//! The kernel runs a program on each call, and once for every number of a call when it is installed.
-//! So the number is looked for by halving, not one after the other: with some hundred calls that
-//! makes the wall several times cheaper to raise.
+//! The kernel runs a program on each call, and once for every number of a call when it is installed;
+//! before that it compiles it, in several passes. So the number is looked for by halving, not one after
+//! the other, and each verdict stands in few places: with some hundred calls that makes the wall several
+//! times cheaper to raise.
 
 use std::collections::BTreeMap;
 
@@ -55,35 +56,83 @@ pub(crate) fn assemble(table: &BTreeMap<u32, Verdict>, others: Verdict, process:
         begin(*number, *verdict);
         begin(number + 1, others);
     }
-    let mut program = vec![
+    let mut writer = Writer::default();
+    let found = writer.search(&ranges, process);
+    if writer.distance(found) > 0 {
+        writer.jump_to(found);
+    }
+    writer.write(vec![
         load(MACHINE_AT),
         jump(BPF_JEQ, MACHINE, 1, 0),
         give(libc::SECCOMP_RET_KILL_PROCESS),
         load(NUMBER_AT),
-    ];
-    program.extend(search(&ranges, process));
-    program
+    ]);
+    writer.backward.reverse();
+    writer.backward
 }
 
-/// Finds the range that the number is in. Beyond a half there may be more than a jump can pass over,
-/// so that each goes by way of a long one.
-fn search(ranges: &[(u32, Verdict)], process: u32) -> BpfProgram {
-    match ranges {
-        [] => Vec::new(),
-        [(_, verdict)] => judge(*verdict, process),
-        _ => {
-            let (low, high) = ranges.split_at(ranges.len() / 2);
-            let (low, start) = (search(low, process), high[0].0);
-            let past = u32::try_from(low.len()).expect("a program is short");
-            let mut program = vec![jump(BPF_JGE, start, 0, 1), instruction(BPF_JMP | BPF_JA, past, 0, 0)];
-            program.extend(low);
-            program.extend(search(high, process));
-            program
+/// How many instructions a comparison may pass over, with room for two jumps that pass over more.
+const NEAR: usize = u8::MAX as usize - 2;
+
+/// A program as it is written, its end first: it jumps forward only, and so to what is there already.
+#[derive(Default)]
+struct Writer {
+    backward: BpfProgram,
+    /// Where each verdict was last given.
+    given: Vec<(Verdict, usize)>,
+}
+
+impl Writer {
+    /// Writes instructions that are in order; gives the place of the first.
+    fn write(&mut self, program: BpfProgram) -> usize {
+        self.backward.extend(program.into_iter().rev());
+        self.backward.len() - 1
+    }
+
+    /// How many instructions the next one would pass over to get there.
+    fn distance(&self, place: usize) -> usize {
+        self.backward.len() - 1 - place
+    }
+
+    fn jump_to(&mut self, place: usize) -> usize {
+        let past = u32::try_from(self.distance(place)).expect("a program is short");
+        self.write(vec![instruction(BPF_JMP | BPF_JA, past, 0, 0)])
+    }
+
+    /// Where a comparison can go to get to that place.
+    fn reach(&mut self, place: usize) -> usize {
+        if self.distance(place) > NEAR { self.jump_to(place) } else { place }
+    }
+
+    /// Finds the range that the number is in, and judges.
+    fn search(&mut self, ranges: &[(u32, Verdict)], process: u32) -> usize {
+        if let [(_, verdict)] = ranges {
+            return self.judge(*verdict, process);
         }
+        let (low, high) = ranges.split_at(ranges.len() / 2);
+        let start = high[0].0;
+        let (low, high) = (self.search(low, process), self.search(high, process));
+        let (low, high) = (self.reach(low), self.reach(high));
+        let near = |place| u8::try_from(self.distance(place)).expect("it was brought near");
+        self.write(vec![jump(BPF_JGE, start, near(high), near(low))])
+    }
+
+    /// Gives a verdict, where it is given already if that is near.
+    fn judge(&mut self, verdict: Verdict, process: u32) -> usize {
+        let given = self.given.iter().position(|(other, _)| *other == verdict);
+        if let Some(given) = given
+            && self.distance(self.given[given].1) < NEAR
+        {
+            return self.given[given].1;
+        }
+        let place = self.write(judged(verdict, process));
+        given.map(|old| self.given.swap_remove(old));
+        self.given.push((verdict, place));
+        place
     }
 }
 
-fn judge(verdict: Verdict, process: u32) -> BpfProgram {
+fn judged(verdict: Verdict, process: u32) -> BpfProgram {
     match verdict {
         Verdict::Allow => vec![give(libc::SECCOMP_RET_ALLOW)],
         Verdict::Refuse(error) => vec![refuse(error)],

@@ -12,7 +12,7 @@ use crate::figure::{Figure, Times, Unit};
 use crate::stage::{self, Stage};
 
 /// Pairs of starts, one with walls and one without; the first of them warm up.
-const PAIRS: usize = 220;
+const PAIRS: usize = 620;
 const WARM: usize = 20;
 
 /// How often there are calls in a pair (odd, so that neither side is always the first), and how many to each of its two actors.
