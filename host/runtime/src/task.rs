@@ -45,8 +45,8 @@ struct Inner {
 /// What ends with the task.
 #[derive(Debug, Default)]
 struct Owned {
-    /// Dropped with the rest, which tells those who wait for the task's end.
-    over: watch::Sender<()>,
+    /// Made by the first who waits for the task's end; dropped with the rest, which tells them.
+    over: Option<watch::Sender<()>>,
     nurseries: Vec<Nursery>,
     /// The contexts it opened. Whoever holds one decides how long it lives beside the task.
     contexts: Vec<Weak<Dialog>>,
@@ -231,7 +231,7 @@ impl Task {
 
     /// Waits until the task has an outcome.
     async fn over(&self) {
-        let over = self.owned().as_ref().map(|owned| owned.over.subscribe());
+        let over = self.owned().as_mut().map(|owned| owned.over.get_or_insert_default().subscribe());
         if let Some(mut over) = over {
             // Nothing is ever sent: what comes is the end.
             let _ = over.changed().await;

@@ -3,14 +3,15 @@
 //! Owns: whom to wake. Must not know: what they wait for. Invariant: whoever waits has one place,
 //! and whoever has stopped waiting has none, so that waits that are given up do not pile up.
 
-use std::collections::BTreeMap;
 use std::task::{Context, Waker};
 
-/// Tasks to be woken.
+use smallvec::SmallVec;
+
+/// Tasks to be woken. Mostly there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     next: u64,
-    wakers: BTreeMap<u64, Waker>,
+    wakers: SmallVec<[(u64, Waker); 1]>,
 }
 
 /// A place among the waiters, taken by the first wait. To be given back with [`Waiters::leave`].
@@ -29,17 +30,20 @@ impl Waiters {
             self.next += 1;
             self.next
         });
-        self.wakers.insert(number, cx.waker().clone());
+        match self.wakers.iter_mut().find(|(other, _)| *other == number) {
+            Some((_, waker)) => waker.clone_from(cx.waker()),
+            None => self.wakers.push((number, cx.waker().clone())),
+        }
     }
 
     pub(crate) fn leave(&mut self, place: &mut Place) {
         if let Some(number) = place.0.take() {
-            self.wakers.remove(&number);
+            self.wakers.retain(|(other, _)| *other != number);
         }
     }
 
     pub(crate) fn wake(&mut self) {
-        std::mem::take(&mut self.wakers).into_values().for_each(Waker::wake);
+        std::mem::take(&mut self.wakers).into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     #[cfg(test)]
