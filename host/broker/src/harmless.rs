@@ -10,10 +10,19 @@ use greenroom_sabotage::Protection;
 
 /// A text in which what would command a terminal is written out, as `\u{1b}`. Line ends and tabs stay.
 pub fn harmless(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_harmful) || Protection::TerminalEscapes.is_off() {
+    without(text, is_harmful)
+}
+
+/// As [`harmless`], for what is to be one line: line ends are written out, too.
+pub fn harmless_line(text: &str) -> Cow<'_, str> {
+    without(text, |c| c == '\n' || is_harmful(c))
+}
+
+fn without(text: &str, harmful: fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(harmful) || Protection::TerminalEscapes.is_off() {
         return Cow::Borrowed(text);
     }
-    let written = |c: char| match is_harmful(c) {
+    let written = |c: char| match harmful(c) {
         true => c.escape_unicode().to_string(),
         false => c.to_string(),
     };
@@ -46,5 +55,6 @@ mod tests {
         ] {
             assert_eq!(harmless(text), shown);
         }
+        assert_eq!(harmless_line("two\nlines\tare \u{1b}one"), "two\\u{a}lines\tare \\u{1b}one");
     }
 }

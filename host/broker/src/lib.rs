@@ -29,7 +29,7 @@ pub use catalogue::{Catalogue, ModuleOptions};
 pub use compiler::{COMPILER, CompileBounds, ExecCompiler, is_compiler, run_compiler};
 pub use grants::{Grant, GrantError};
 pub use greenroom_sandbox::{Support, UnknownWall, Wall, Without};
-pub use harmless::harmless;
+pub use harmless::{harmless, harmless_line};
 pub use process::{ACTOR, is_actor, run_actor, walls_around};
 pub use registry::{Directory, Entry, Publication, Registry, RegistryError, Seat};
 pub use report::{Report, Stream};

@@ -50,7 +50,7 @@ pub use greenroom_broker::{
     ActorStage, ActorStatus, BookedLine, Catalogue, CompileBounds, Directory, Entry, ExecCompiler,
     ExecSpawner, FunctionInfo, FunctionKind, Grant, GrantError, LineSource, LogRecord, LogStream,
     ModuleOptions, Publication, Registry, RegistryError, Report, Seat, Spawner, StartError, Stream, Support,
-    TreeStatus, UnknownWall, Wall, Without, check_name, run_actor, run_compiler,
+    TreeStatus, UnknownWall, Wall, Without, check_name, harmless, harmless_line, run_actor, run_compiler,
 };
 pub use greenroom_engine::{
     Artifact, Cache, CompileError, Compiled, Compiler, ComponentInfo, ContextSignature, Engine, Export,

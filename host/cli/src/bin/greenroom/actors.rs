@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use greenroom::{ActorStage, ActorStatus, Entry, Machine, TreeStatus};
+use greenroom::{ActorStage, ActorStatus, Entry, Machine, TreeStatus, harmless_line};
 
 use crate::error::CliError;
 use crate::live::{bytes, duration, entry_json};
@@ -89,8 +89,8 @@ impl Row {
     pub(crate) fn cells(&self) -> [String; 7] {
         let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
         [
-            plain(&self.name),
-            plain(&self.tree),
+            harmless_line(&self.name).into_owned(),
+            harmless_line(&self.tree).into_owned(),
             self.pid.to_string(),
             or_unknown(self.uptime.map(duration)),
             or_unknown(self.tasks.map(|tasks| tasks.to_string())),
@@ -98,11 +98,6 @@ impl Row {
             or_unknown(self.load.map(|load| format!("{load:.1}%"))),
         ]
     }
-}
-
-/// A name that cannot steer a terminal.
-pub(crate) fn plain(name: &str) -> String {
-    name.chars().map(crate::screen::harmless).collect()
 }
 
 /// What of one processor it has used since it was started, in percent.

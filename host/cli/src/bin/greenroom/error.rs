@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use greenroom::{GrantError, HostError, LoadError, RemoteError};
+use greenroom::{GrantError, HostError, LoadError, RemoteError, harmless};
 
 use crate::grants;
 
@@ -141,12 +141,12 @@ impl From<&RemoteError> for CliError {
 /// Text that may come from a guest, so that it can neither steer a terminal nor pass for a line of
 /// this program's own.
 fn plain(text: &str) -> String {
-    let harmless = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c };
-    let mut lines = text.split('\n').map(|line| line.chars().map(harmless).collect::<String>());
-    let mut shown = lines.next().unwrap_or_default();
+    let text = harmless(text);
+    let mut lines = text.split('\n');
+    let mut shown = lines.next().unwrap_or_default().to_owned();
     for line in lines {
         shown.push_str(if line.starts_with("  ") { "\n" } else { "\n  " });
-        shown.push_str(&line);
+        shown.push_str(line);
     }
     shown
 }

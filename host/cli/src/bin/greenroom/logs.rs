@@ -3,11 +3,11 @@
 //! Owns: the layout of a line. Must not know: who keeps them. Invariant: no control character of a
 //! guest reaches the terminal.
 
-use greenroom::{BookedLine, LineSource, LogRecord};
+use greenroom::{BookedLine, LineSource, LogRecord, harmless_line};
 
 use crate::error::CliError;
 use crate::live::{self, Layout};
-use crate::screen::{harmless, word};
+use crate::screen::word;
 use crate::values::write_line;
 
 /// Show what an actor, and those below it, have written and logged
@@ -60,7 +60,7 @@ fn text(record: &LogRecord) -> String {
                 _ => String::new(),
             };
             let text = format!("{} {source} [{}] {task}{}", time(line), line.path.join("/"), line.text);
-            text.chars().map(harmless).collect()
+            harmless_line(&text).into_owned()
         }
     }
 }

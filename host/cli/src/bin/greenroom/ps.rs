@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
-use greenroom::{ActorStage, ActorStatus, TreeStatus};
+use greenroom::{ActorStage, ActorStatus, TreeStatus, harmless_line};
 
-use crate::actors::{TITLES, Tree, plain, stage, tree_json, trees};
+use crate::actors::{TITLES, Tree, stage, tree_json, trees};
 use crate::error::CliError;
 use crate::live::{self, Layout, bytes, duration};
 use crate::values::write_line;
@@ -100,11 +100,20 @@ fn table(found: &[Tree]) -> String {
         Tree::Silent(_, error) => Some((tree.name(), error)),
         Tree::Told(_) => None,
     }) {
-        let _ = write!(text, "\nthe host of tree `{}` does not answer: {}", plain(tree), plain(error));
+        let _ = write!(
+            text,
+            "\nthe host of tree `{}` does not answer: {}",
+            harmless_line(tree),
+            harmless_line(error)
+        );
     }
     for tree in found {
         if let Some(missing) = missing_walls(tree) {
-            let _ = write!(text, "\nno wall around the actors of tree `{}`: {missing}", plain(tree.name()));
+            let _ = write!(
+                text,
+                "\nno wall around the actors of tree `{}`: {missing}",
+                harmless_line(tree.name())
+            );
         }
     }
     text
@@ -113,16 +122,20 @@ fn table(found: &[Tree]) -> String {
 /// The walls that the actors of a tree have not raised, if there are any such.
 pub(crate) fn missing_walls(tree: &Tree) -> Option<String> {
     let Tree::Told(status) = tree else { return None };
-    (!status.without.is_empty()).then(|| plain(&status.without.join(", ")))
+    (!status.without.is_empty()).then(|| harmless_line(&status.without.join(", ")).into_owned())
 }
 
 fn draw(tree: &Tree) -> String {
     match tree {
         Tree::Told(status) => draw_tree(status, missing_walls(tree)),
         Tree::Silent(entries, error) => {
-            let mut text = format!("{}  (its host does not answer: {})\n", plain(tree.name()), plain(error));
+            let mut text = format!(
+                "{}  (its host does not answer: {})\n",
+                harmless_line(tree.name()),
+                harmless_line(error)
+            );
             for entry in entries {
-                let _ = writeln!(text, "└─ {}  pid {}", plain(&entry.path.join("/")), entry.pid);
+                let _ = writeln!(text, "└─ {}  pid {}", harmless_line(&entry.path.join("/")), entry.pid);
             }
             text
         }
@@ -130,9 +143,9 @@ fn draw(tree: &Tree) -> String {
 }
 
 fn draw_tree(status: &TreeStatus, missing: Option<String>) -> String {
-    let (name, pid) = (plain(&status.tree), status.host_pid);
+    let (name, pid) = (harmless_line(&status.tree), status.host_pid);
     let missing = missing.map(|walls| format!("  no wall: {walls}")).unwrap_or_default();
-    let mut text = format!("{name}  host pid {pid}, greenroom {}{missing}\n", plain(&status.version));
+    let mut text = format!("{name}  host pid {pid}, greenroom {}{missing}\n", harmless_line(&status.version));
     let actors: Vec<&ActorStatus> = status.actors.iter().collect();
     let roots = actors.iter().filter(|actor| actor.path.len() == 1).copied().collect();
     draw_children(&mut text, "", roots, &actors);
@@ -155,7 +168,7 @@ fn draw_children(text: &mut String, indent: &str, children: Vec<&ActorStatus>, a
 }
 
 fn describe(actor: &ActorStatus) -> String {
-    let mut text = format!("{}  pid {}", plain(&actor.id.name), actor.pid);
+    let mut text = format!("{}  pid {}", harmless_line(&actor.id.name), actor.pid);
     let _ = write!(text, "  up {}", duration(std::time::Duration::from_millis(actor.uptime_ms)));
     match actor.tasks {
         Some(1) => text.push_str("  1 task"),
@@ -221,7 +234,7 @@ mod tests {
             "   ├─ one  pid 3  up 1m 1s  1 task  3.0 MiB",
             "   │  ├─ leaf  pid 4  up 1m 1s  1 task  3.0 MiB",
             "   │  └─ leaf  pid 5  up 1m 1s  1 task  3.0 MiB",
-            "   └─ \u{fffd}[2Jtwo  pid 6  up 1m 1s  1 task  3.0 MiB",
+            "   └─ \\u{1b}[2Jtwo  pid 6  up 1m 1s  1 task  3.0 MiB",
         ];
         assert_eq!(draw(&Tree::Told(status())).lines().collect::<Vec<_>>(), lines);
     }

@@ -5,7 +5,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use greenroom::{LogLevel, LogLine, Report, Stream};
+use greenroom::{LogLevel, LogLine, Report, Stream, harmless_line};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::{mpsc, oneshot};
 
@@ -50,7 +50,7 @@ impl Screen {
     }
 
     fn print(&self, stream: Stream, line: &str) {
-        let line: String = line.chars().map(harmless).collect();
+        let line = harmless_line(line);
         let write = || {
             // A closed terminal or pipe is no reason to stop the actors.
             let _ = match stream {
@@ -74,8 +74,8 @@ impl Screen {
                 ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(total).with_style(style.progress_chars("=> "))
         });
-        bar.set_prefix(actor.chars().map(harmless).collect::<String>());
-        bar.set_message(message.chars().map(harmless).collect::<String>());
+        bar.set_prefix(harmless_line(actor).into_owned());
+        bar.set_message(harmless_line(message).into_owned());
         bar.set_length(total);
         bar.set_position(done);
     }
@@ -106,9 +106,4 @@ fn shown(level: LogLevel) -> Level {
         LogLevel::Debug => Level::Debug,
         LogLevel::Trace => Level::Trace,
     }
-}
-
-/// A character that cannot steer a terminal.
-pub(crate) fn harmless(c: char) -> char {
-    if c.is_control() && c != '\t' { '\u{fffd}' } else { c }
 }

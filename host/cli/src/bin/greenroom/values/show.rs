@@ -73,8 +73,7 @@ fn harmless(text: &str) -> String {
     if !std::io::stdout().is_terminal() {
         return text.to_owned();
     }
-    let plain = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c };
-    text.chars().map(plain).collect()
+    greenroom::harmless(text).into_owned()
 }
 
 /// Writes a line to standard output.
