@@ -12,7 +12,7 @@ use std::rc::Rc;
 use greenroom_abi::RemoteError;
 
 use crate::bindings::greenroom::portal::portal::RemoteContext;
-use crate::bindings::greenroom::portal::streams::{Batch, MsgStream, StreamOptions};
+use crate::bindings::greenroom::portal::streams::{Batch, Messages, MsgStream, Sent, StreamOptions};
 use crate::context::TaskContext;
 
 /// A future of the component's, which runs on one thread.
@@ -23,8 +23,8 @@ pub(crate) type Asked<T> = Result<T, RemoteError>;
 
 /// One side of a stream.
 pub(crate) trait StreamPort: fmt::Debug {
-    /// Hands over a message; false if the peer has no room.
-    fn send(&self, message: &[u8]) -> Asked<bool>;
+    /// Hands over messages, as many as the peer has room for.
+    fn send(&self, messages: &Messages) -> Asked<Sent>;
     /// Resolves once it may have room again.
     fn writable(self: Rc<Self>) -> LocalFuture<'static, ()>;
     /// Takes what has arrived.
@@ -58,8 +58,8 @@ pub(crate) trait CalleePort: fmt::Debug {
 }
 
 impl StreamPort for MsgStream {
-    fn send(&self, message: &[u8]) -> Asked<bool> {
-        Ok(self.send(message)?)
+    fn send(&self, messages: &Messages) -> Asked<Sent> {
+        Ok(self.send(messages)?)
     }
 
     fn writable(self: Rc<Self>) -> LocalFuture<'static, ()> {

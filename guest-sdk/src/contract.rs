@@ -106,3 +106,15 @@ impl Dialog {
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, RemoteError> {
     payload::encode(value).map_err(|error| RemoteError::of(&error))
 }
+
+/// As [`encode`], behind what is there already; after an error, nothing of the value is.
+///
+/// # Errors
+/// As there.
+pub(crate) fn encode_into<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(), RemoteError> {
+    let before = bytes.len();
+    payload::encode_into(value, bytes).map_err(|error| {
+        bytes.truncate(before);
+        RemoteError::of(&error)
+    })
+}

@@ -17,7 +17,7 @@ pub trait Endpoint: Sized {
     /// Takes the arguments.
     ///
     /// # Errors
-    /// [`BadArguments`] naming all that is wrong.
+    /// [`BadArguments`] naming all that is wrong, but not the function.
     fn decode(arguments: Arguments<'_>) -> Result<Self, BadArguments>;
 
     /// Runs the function.
@@ -69,19 +69,23 @@ pub struct Aliased;
 
 impl<T, E> WriteTheReturnTypeAsResult<Aliased> for Result<T, E> {}
 
-/// One call, from the payload of its arguments to the payload of its result.
+/// One call, from the payload of its arguments to the payload of its result. Only what fails asks
+/// for the function's name, which is the host's to tell.
 ///
 /// # Errors
 /// Whatever kept the function from running, or its own failure.
-pub async fn call<E: Endpoint>(function: String, kwargs: Vec<u8>) -> Result<Vec<u8>, RemoteError> {
+pub async fn call<E: Endpoint>(
+    function: impl FnOnce() -> String,
+    kwargs: Vec<u8>,
+) -> Result<Vec<u8>, RemoteError> {
     let call = decode::<E>(function, &kwargs)?;
     drop(kwargs);
     call.invoke().await.0
 }
 
-fn decode<E: Endpoint>(function: String, kwargs: &[u8]) -> Result<E, RemoteError> {
-    let arguments = Arguments::parse(function, kwargs).map_err(malformed)?;
-    E::decode(arguments).map_err(|wrong| RemoteError::of(&wrong))
+fn decode<E: Endpoint>(function: impl FnOnce() -> String, kwargs: &[u8]) -> Result<E, RemoteError> {
+    let arguments = Arguments::parse(kwargs).map_err(malformed)?;
+    E::decode(arguments).map_err(|wrong| RemoteError::of(&BadArguments { function: function(), ..wrong }))
 }
 
 fn malformed(error: Malformed) -> RemoteError {

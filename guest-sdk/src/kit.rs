@@ -16,10 +16,11 @@ use greenroom_abi::{RemoteError, payload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::greenroom::portal::streams::{Batch, StreamOptions};
+use crate::bindings::greenroom::portal::streams::{Batch, Messages, Sent, StreamOptions};
 use crate::boundary::{Asked, CalleePort, CallerPort, LocalFuture, StreamPort};
 use crate::context::TaskContext;
 use crate::contract::{ByName, Contract, Dialog};
+use crate::stream::flush_all;
 
 /// Starts with a text, sends and receives numbers, returns one.
 pub(crate) type Numbers = ByName<String, i64, i64, u32>;
@@ -34,7 +35,9 @@ pub(crate) fn settle<F: Future>(future: F) -> Option<F::Output> {
     let woken = Arc::new(Flag::default());
     let waker = Waker::from(woken.clone());
     loop {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+        let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+        flush_all();
+        if let Poll::Ready(value) = polled {
             return Some(value);
         }
         if !woken.0.swap(false, Ordering::Relaxed) {
@@ -84,6 +87,10 @@ pub(crate) struct Wire {
 #[derive(Debug, Default)]
 struct WireState {
     room: usize,
+    /// How many messages may be gathered.
+    gather: usize,
+    /// How often messages were handed over.
+    crossings: usize,
     sent: Vec<Vec<u8>>,
     closed: bool,
     arrived: VecDeque<Vec<u8>>,
@@ -97,6 +104,16 @@ impl Wire {
     pub(crate) fn make_room(&self, messages: usize) {
         self.state.borrow_mut().room += messages;
         self.bell.ring();
+    }
+
+    /// Lets so many messages be gathered.
+    pub(crate) fn let_gather(&self, messages: usize) {
+        self.state.borrow_mut().gather = messages;
+    }
+
+    /// How often messages were handed over.
+    pub(crate) fn crossings(&self) -> usize {
+        self.state.borrow().crossings
     }
 
     pub(crate) fn arrive<T: Serialize>(&self, messages: impl IntoIterator<Item = T>) {
@@ -130,17 +147,21 @@ impl Wire {
 }
 
 impl StreamPort for Wire {
-    fn send(&self, message: &[u8]) -> Asked<bool> {
+    fn send(&self, messages: &Messages) -> Asked<Sent> {
         let mut state = self.state.borrow_mut();
         if state.closed {
             return Err(RemoteError::of(&StreamClosed { function: "math:squares".into() }));
         }
-        if state.room == 0 {
-            return Ok(false);
+        state.crossings += 1;
+        let count = messages.ends.len().min(state.room);
+        state.room -= count;
+        let mut start = 0;
+        for end in &messages.ends[..count] {
+            state.sent.push(messages.bytes[start..*end as usize].to_owned());
+            start = *end as usize;
         }
-        state.room -= 1;
-        state.sent.push(message.to_owned());
-        Ok(true)
+        let gather = state.gather.min(state.room) as u32;
+        Ok(Sent { count: count as u32, gather, gather_bytes: 1000 })
     }
 
     fn writable(self: Rc<Self>) -> LocalFuture<'static, ()> {
@@ -159,7 +180,11 @@ impl StreamPort for Wire {
             return Err(failure.clone());
         }
         let count = state.arrived.len().min(max as usize);
-        let messages = state.arrived.drain(..count).collect();
+        let mut messages = Messages { bytes: Vec::new(), ends: Vec::new() };
+        for message in state.arrived.drain(..count) {
+            messages.bytes.extend(message);
+            messages.ends.push(messages.bytes.len() as u32);
+        }
         let ended = state.ended && state.arrived.is_empty();
         Ok(Batch { lost: std::mem::take(&mut state.lost), messages, ended })
     }
@@ -240,8 +265,8 @@ impl Drop for Lent {
 }
 
 impl StreamPort for Lent {
-    fn send(&self, message: &[u8]) -> Asked<bool> {
-        self.0.send(message)
+    fn send(&self, messages: &Messages) -> Asked<Sent> {
+        self.0.send(messages)
     }
 
     fn writable(self: Rc<Self>) -> LocalFuture<'static, ()> {

@@ -2,7 +2,7 @@
 //!
 //! Owns: racing the function against its cancellation, and containing its panics. Must not
 //! know: the function's types. Invariant: when a task gives its outcome, everything the function
-//! held has been dropped.
+//! held has been dropped; when it waits, or ends, everything that it has sent is handed over.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -14,7 +14,7 @@ use greenroom_abi::kind::ContextCancelled;
 use crate::bindings::greenroom::portal::{context, types};
 use crate::context::TaskContext;
 use crate::endpoint::{self, Endpoint};
-use crate::{logging, panic};
+use crate::{logging, panic, stream};
 
 /// Serves one call at the component boundary.
 ///
@@ -27,8 +27,8 @@ pub async fn serve<E: Endpoint>(
     panic::install_hook();
     logging::install();
     let context = TaskContext::new(context);
-    let function = context.function();
-    let task = Task::new(context.clone(), endpoint::call::<E>(function, kwargs));
+    let called = context.clone();
+    let task = Task::new(context.clone(), endpoint::call::<E>(move || called.function(), kwargs));
     race(task, &context).await.map_err(Into::into)
 }
 
@@ -66,7 +66,9 @@ impl<F> Task<F> {
     /// Drops whatever the function still holds.
     fn end(&mut self) -> Result<(), RemoteError> {
         let future = self.future.take();
-        self.context.enter(|| panic::catch(|| drop(future)))
+        let ended = self.context.enter(|| panic::catch(|| drop(future)));
+        stream::flush_all();
+        ended
     }
 }
 
@@ -78,7 +80,10 @@ impl<F: Future<Output = Result<Vec<u8>, RemoteError>>> Future for Task<F> {
         let future = task.future.as_mut().expect("a task that has ended is not polled");
         let polled = task.context.enter(|| panic::catch(|| future.as_mut().poll(waker)));
         let outcome = match polled {
-            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Pending) => {
+                stream::flush_all();
+                return Poll::Pending;
+            }
             Ok(Poll::Ready(outcome)) => outcome,
             Err(panicked) => Err(panicked),
         };

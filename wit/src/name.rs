@@ -12,6 +12,7 @@ pub struct FunctionName<'a> {
     pub module: &'a str,
     /// The function.
     pub function: &'a str,
+    text: &'a str,
 }
 
 /// Why a text is not a function name.
@@ -27,16 +28,21 @@ impl<'a> FunctionName<'a> {
     pub fn parse(text: &'a str) -> Result<Self, InvalidName> {
         match text.rsplit_once(':') {
             Some((module, function)) if !module.is_empty() && !function.is_empty() => {
-                Ok(Self { module, function })
+                Ok(Self { module, function, text })
             }
             _ => Err(InvalidName(text.to_owned())),
         }
+    }
+
+    /// Both parts, as they were written.
+    pub fn text(&self) -> &'a str {
+        self.text
     }
 }
 
 impl fmt::Display for FunctionName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.module, self.function)
+        f.write_str(self.text)
     }
 }
 

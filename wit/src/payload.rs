@@ -58,14 +58,25 @@ pub fn check(bytes: &[u8]) -> Result<(), Malformed> {
     if scan.at == bytes.len() { Ok(()) } else { Err(Malformed::Trailing(scan.at)) }
 }
 
+/// Up to which size an item is decoded with a small buffer.
+const SMALL_BYTES: usize = 128;
+
 /// Encodes a value as a payload.
 ///
 /// # Errors
 /// [`EncodeError`] with what the encoder said.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, EncodeError> {
     let mut bytes = Vec::new();
-    match ciborium::into_writer(value, &mut bytes) {
-        Ok(()) => Ok(bytes),
+    encode_into(value, &mut bytes).map(|()| bytes)
+}
+
+/// As [`encode`], behind what is there already. After an error, a part of the value may be.
+///
+/// # Errors
+/// As there.
+pub fn encode_into<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
+    match ciborium::into_writer(value, bytes) {
+        Ok(()) => Ok(()),
         Err(ciborium::ser::Error::Io(never)) => Err(EncodeError { reason: never.to_string() }),
         Err(ciborium::ser::Error::Value(reason)) => Err(EncodeError { reason }),
     }
@@ -90,7 +101,13 @@ pub fn decode_checked<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeErro
     if let Some(value) = byte_string(bytes).and_then(|string| T::deserialize(ByteString(string)).ok()) {
         return Ok(value);
     }
-    ciborium::from_reader(bytes).map_err(|error| {
+    // The decoder's buffer is for texts that it looks at whole, and is cleared each time. None is
+    // longer than the item that it is a part of.
+    let decoded = match bytes.len() {
+        ..=SMALL_BYTES => ciborium::de::from_reader_with_buffer(bytes, &mut [0; SMALL_BYTES]),
+        _ => ciborium::from_reader(bytes),
+    };
+    decoded.map_err(|error| {
         let reason = match error {
             ciborium::de::Error::Semantic(_, reason) => reason,
             other => other.to_string(),

@@ -3,6 +3,7 @@
 //! Owns: [`MsgStream`], its options, and what its two halves share. Must not know: which side of a
 //! context it belongs to. Invariant: once the contract is broken, neither half goes on.
 
+mod gathering;
 mod hub;
 mod receiver;
 mod sender;
@@ -22,10 +23,15 @@ use serde::de::DeserializeOwned;
 use crate::bindings::greenroom::portal::streams;
 use crate::boundary::{Asked, StreamPort};
 use crate::contract::{Dialog, Part};
+use gathering::Gathering;
 
+pub(crate) use gathering::flush_all;
 pub use hub::Subscription;
 pub use receiver::Receiver;
 pub use sender::Sender;
+
+/// How many messages are taken from the host at once, where that does no harm.
+const MOST_TAKEN: u32 = 256;
 
 /// What becomes of messages for which the receiver has no room. The receiver chooses it, for what
 /// it receives.
@@ -77,8 +83,8 @@ impl StreamOptions {
     fn batch(self) -> u32 {
         match (self.overrun, self.capacity) {
             (Overrun::DropOldest | Overrun::Error, _) => 1,
-            (Overrun::Wait, 0) => 16,
-            (Overrun::Wait, capacity) => (capacity / 4).clamp(1, 64),
+            (Overrun::Wait, 0) => MOST_TAKEN,
+            (Overrun::Wait, capacity) => (capacity / 4).clamp(1, MOST_TAKEN),
         }
     }
 }
@@ -120,6 +126,14 @@ impl<S, R> MsgStream<S, R> {
     /// sends still comes.
     pub fn close(&self) {
         self.sender.close();
+    }
+
+    /// As [`Sender::flush`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn flush(&self) -> Result<(), RemoteError> {
+        self.sender.flush()
     }
 
     /// As [`Receiver::subscribe`].
@@ -207,6 +221,8 @@ impl<S, R: DeserializeOwned> Stream for MsgStream<S, R> {
 #[derive(Debug)]
 pub(crate) struct Channel {
     port: RefCell<Option<Rc<dyn StreamPort>>>,
+    /// What was sent and is still to be handed over.
+    gathering: RefCell<Gathering>,
     dialog: Rc<Dialog>,
     sends: Part,
     receives: Part,
@@ -226,7 +242,14 @@ impl Channel {
     }
 
     fn new(port: Rc<dyn StreamPort>, dialog: Rc<Dialog>, sends: Part, receives: Part) -> Self {
-        Self { port: RefCell::new(Some(port)), dialog, sends, receives, receiving: RefCell::default() }
+        Self {
+            port: RefCell::new(Some(port)),
+            gathering: RefCell::default(),
+            dialog,
+            sends,
+            receives,
+            receiving: RefCell::default(),
+        }
     }
 
     /// The way to the host, as long as the contract is kept.
@@ -243,11 +266,27 @@ impl Channel {
         self.dialog.decode(part, message).inspect_err(|_| self.hang_up())
     }
 
-    /// Ends both directions: the peer sees this one closed, and is not waited for.
-    fn hang_up(&self) {
-        if let Some(port) = self.port.take() {
+    /// Hands over what was gathered.
+    fn flush(&self) -> Asked<()> {
+        match &*self.port.borrow() {
+            Some(port) => self.gathering.borrow_mut().hand_over(&**port),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends this side's direction, behind what was gathered.
+    fn close(&self) {
+        // Who has gathered is told by what is sent next, or by the end of the context.
+        let _ = self.flush();
+        if let Some(port) = &*self.port.borrow() {
             port.close();
         }
+    }
+
+    /// Ends both directions: the peer sees this one closed, and is not waited for.
+    fn hang_up(&self) {
+        self.close();
+        drop(self.port.take());
         if let Some(waker) = self.receiving.take() {
             waker.wake();
         }

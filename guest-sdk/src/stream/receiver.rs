@@ -4,7 +4,6 @@
 //! Must not know: the other half. Invariant: what was taken is given to somebody, whichever futures
 //! are dropped meanwhile.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::mem;
@@ -19,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use super::Channel;
 use super::hub::{self, SharedHub, Subscription};
+use crate::bindings::greenroom::portal::streams::Messages;
 use crate::boundary::LocalFuture;
 
 /// How many messages a subscription may fall behind, unless it says otherwise.
@@ -46,12 +46,40 @@ impl<R> Item<R> {
     }
 }
 
+/// Messages that were taken from the host.
+#[derive(Debug, Default)]
+struct Taken {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+    /// How many of them have been given on, and how many bytes those have.
+    given: (usize, usize),
+}
+
+impl From<Messages> for Taken {
+    fn from(Messages { bytes, ends }: Messages) -> Self {
+        Self { bytes, ends, given: (0, 0) }
+    }
+}
+
+impl Taken {
+    fn is_empty(&self) -> bool {
+        self.given.0 == self.ends.len()
+    }
+
+    fn next(&mut self) -> Option<&[u8]> {
+        let (count, start) = self.given;
+        let end = *self.ends.get(count)? as usize;
+        self.given = (count + 1, end);
+        Some(&self.bytes[start..end])
+    }
+}
+
 /// The stream, as it comes from the host.
 pub(super) struct Source<R> {
     channel: Rc<Channel>,
     /// How many messages to take at once.
     batch: u32,
-    taken: VecDeque<Vec<u8>>,
+    taken: Taken,
     end: Option<Result<(), Box<RemoteError>>>,
     waiting: Option<LocalFuture<'static, ()>>,
     messages: PhantomData<fn() -> R>,
@@ -59,7 +87,7 @@ pub(super) struct Source<R> {
 
 impl<R> Source<R> {
     fn new(channel: Rc<Channel>, batch: u32) -> Self {
-        Self { channel, batch, taken: VecDeque::new(), end: None, waiting: None, messages: PhantomData }
+        Self { channel, batch, taken: Taken::default(), end: None, waiting: None, messages: PhantomData }
     }
 
     /// Moves everything to a new owner.
@@ -76,8 +104,8 @@ impl<R: DeserializeOwned> Source<R> {
                 Ok(port) => port,
                 Err(breach) => return self.fail(breach),
             };
-            if let Some(message) = self.taken.pop_front() {
-                let decoded = self.channel.decode(self.channel.receives, &message);
+            if let Some(message) = self.taken.next() {
+                let decoded = self.channel.decode(self.channel.receives, message);
                 return match decoded {
                     Ok(message) => Poll::Ready(Item::Message(message)),
                     Err(breach) => self.fail(breach),
@@ -120,7 +148,7 @@ impl<R> std::fmt::Debug for Source<R> {
         let Self { channel, taken, end, .. } = self;
         f.debug_struct("Source")
             .field("channel", channel)
-            .field("taken", &taken.len())
+            .field("taken", taken)
             .field("end", end)
             .finish_non_exhaustive()
     }

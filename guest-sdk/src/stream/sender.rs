@@ -1,7 +1,7 @@
 //! The sending half of a stream.
 //!
-//! Owns: waiting for room. Must not know: the other half. Invariant: a message is handed over
-//! whole or not at all, and the messages of one task keep their order.
+//! Owns: waiting for room. Must not know: the other half. Invariant: a message is sent whole or not
+//! at all, and the messages of one task keep their order.
 
 use std::marker::PhantomData;
 use std::pin::pin;
@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Channel;
-use crate::contract::encode;
+use super::gathering::{self, Added, Gathering};
+use crate::boundary::{Asked, StreamPort};
 
 /// The half of a stream that sends. Dropping it closes its direction.
 #[derive(Debug)]
@@ -30,18 +31,38 @@ impl<S> Sender<S> {
     /// Ends this direction: the peer's iteration ends behind what was sent.
     pub fn close(&self) {
         // After a breach it is closed already.
-        if let Ok(port) = self.channel.port() {
-            port.close();
-        }
+        self.channel.close();
     }
 
-    async fn hand_over(&self, message: &[u8]) -> Result<(), RemoteError> {
+    /// Hands over what has been sent at once. To be called by who has sent much and then computes for
+    /// long without waiting for anything: messages that are sent one right after the other are
+    /// gathered, until the task next waits, or for about a millisecond if they keep coming.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn flush(&self) -> Result<(), RemoteError> {
+        self.channel.port()?;
+        self.channel.flush()
+    }
+
+    /// Sends what `add` adds, once there is room.
+    async fn admit(
+        &self,
+        add: impl FnOnce(&mut Gathering, &dyn StreamPort) -> Asked<Added>,
+    ) -> Result<(), RemoteError> {
+        let port = self.channel.port()?;
+        let mut added = add(&mut self.channel.gathering.borrow_mut(), &*port)?;
         loop {
-            let port = self.channel.port()?;
-            if port.send(message)? {
-                return Ok(());
+            match added {
+                Added::First => return Ok(gathering::register(&self.channel)),
+                Added::Taken => return Ok(()),
+                Added::Refused(message) => {
+                    let port = self.channel.port()?;
+                    port.clone().writable().await;
+                    self.channel.port()?;
+                    added = self.channel.gathering.borrow_mut().add_encoded(&message, &*port)?;
+                }
             }
-            port.writable().await;
         }
     }
 }
@@ -55,9 +76,9 @@ impl<S: Serialize> Sender<S> {
     /// what the peer's task failed with.
     ///
     /// # Cancel safety
-    /// A send that is dropped has either handed the message over or not sent it at all.
+    /// A send that is dropped has either sent the message or not sent it at all.
     pub async fn send(&self, message: S) -> Result<(), RemoteError> {
-        self.hand_over(&encode(&message)?).await
+        self.admit(|gathering, port| gathering.add(&message, port)).await
     }
 
     /// Sends a message that is already encoded: one CBOR item.
@@ -72,7 +93,7 @@ impl<S: Serialize> Sender<S> {
         S: DeserializeOwned,
     {
         let _fits: S = self.channel.decode(self.channel.sends, &message)?;
-        self.hand_over(&message).await
+        self.admit(|gathering, port| gathering.add_encoded(&message, port)).await
     }
 
     /// Sends messages one after the other, waiting only where the peer is full.

@@ -8,7 +8,8 @@ use std::task::{Context, Waker};
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::join};
 use greenroom_abi::RemoteError;
-use greenroom_abi::kind::{Lagged, MsgTypeError, StreamClosed};
+use greenroom_abi::kind::{EncodeError, Lagged, MsgTypeError, StreamClosed};
+use serde::ser::SerializeSeq as _;
 
 use super::{Channel, MsgStream, Overrun, StreamOptions};
 use crate::kit::{Flag, Wire, dialog, settle};
@@ -17,6 +18,12 @@ type Numbers = MsgStream<i64, i64>;
 
 /// The caller's side of a stream of numbers, and what the host has of it.
 fn stream() -> (Numbers, Rc<Wire>) {
+    let wire = Rc::new(Wire::default());
+    (MsgStream::new(Channel::of_caller(wire.clone(), dialog()), StreamOptions::new()), wire)
+}
+
+/// As [`stream`], of messages of another type.
+fn other_stream<S>() -> (MsgStream<S, i64>, Rc<Wire>) {
     let wire = Rc::new(Wire::default());
     (MsgStream::new(Channel::of_caller(wire.clone(), dialog()), StreamOptions::new()), wire)
 }
@@ -46,6 +53,93 @@ fn a_send_that_is_dropped_has_sent_nothing() {
     wire.make_room(2);
     settle(stream.send(2)).expect("there is room").expect("sent");
     assert_eq!(wire.sent::<i64>(), [2]);
+}
+
+#[test]
+fn what_is_gathered_is_handed_over_when_the_task_waits() {
+    let (stream, wire) = stream();
+    wire.make_room(100);
+    wire.let_gather(10);
+    settle(async {
+        stream.send(0).await.expect("sent");
+        assert_eq!(wire.sent::<i64>(), [0], "whoever sends little hands it over at once");
+        stream.send_all(1..10).await.expect("sent");
+        assert_eq!((wire.sent::<i64>().len(), wire.crossings()), (1, 1));
+        stream.send(10).await.expect("sent");
+        assert_eq!((wire.sent::<i64>().len(), wire.crossings()), (11, 2), "as many as may be gathered");
+        stream.send_all(11..15).await.expect("sent");
+        stream.flush().expect("sent");
+        assert_eq!((wire.sent::<i64>().len(), wire.crossings()), (15, 3));
+        stream.send_all(15..20).await.expect("sent");
+    })
+    .expect("there is room");
+    assert_eq!(wire.sent::<i64>(), (0..20).collect::<Vec<_>>());
+    assert_eq!(wire.crossings(), 4);
+    let text = "long".repeat(1000);
+    let (stream, wire) = other_stream::<String>();
+    wire.make_room(100);
+    wire.let_gather(10);
+    settle(async {
+        stream.send(String::new()).await.expect("sent");
+        stream.send(text.clone()).await.expect("sent");
+        assert_eq!(wire.crossings(), 2, "as many bytes as may be gathered");
+    })
+    .expect("there is room");
+}
+
+#[test]
+fn nothing_is_gathered_that_there_is_no_room_for() {
+    let (stream, wire) = stream();
+    wire.make_room(5);
+    wire.let_gather(100);
+    let mut sending = pin!(stream.send_all(0..9));
+    assert!(settle(sending.as_mut()).is_none(), "it waits");
+    assert_eq!(wire.sent::<i64>(), [0, 1, 2, 3, 4]);
+    wire.make_room(100);
+    settle(sending).expect("there is room").expect("sent");
+    assert_eq!(wire.sent::<i64>(), (0..9).collect::<Vec<_>>());
+}
+
+#[test]
+fn closing_hands_over_what_was_gathered() {
+    for close in [|stream: Numbers| stream.close(), |stream: Numbers| drop(stream)] {
+        let (stream, wire) = stream();
+        wire.make_room(100);
+        wire.let_gather(10);
+        settle(async {
+            stream.send_all(0..5).await.expect("sent");
+            close(stream);
+            assert_eq!(wire.sent::<i64>(), [0, 1, 2, 3, 4]);
+            assert!(wire.is_closed());
+        })
+        .expect("there is room");
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_encoded_leaves_nothing_behind() {
+    let (stream, wire) = other_stream::<Option<Refused>>();
+    wire.make_room(100);
+    wire.let_gather(10);
+    settle(async {
+        stream.send(None).await.expect("sent");
+        stream.send(None).await.expect("sent");
+        assert!(stream.send(Some(Refused)).await.expect_err("not encoded").is::<EncodeError>());
+        stream.send(None).await.expect("sent");
+    })
+    .expect("there is room");
+    assert_eq!(wire.sent::<Option<i64>>(), [None, None, None]);
+}
+
+/// What cannot be encoded.
+struct Refused;
+
+impl serde::Serialize for Refused {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut sequence = serializer.serialize_seq(Some(2))?;
+        sequence.serialize_element(&1)?;
+        Err(serde::ser::Error::custom("never"))
+    }
 }
 
 #[test]
@@ -145,10 +239,10 @@ fn an_encoded_message_is_checked_before_it_is_sent() {
 fn little_is_taken_at_once_where_it_matters() {
     let options = StreamOptions::new();
     for (options, batch) in [
-        (options, 16),
+        (options, 256),
         (options.capacity(1), 1),
         (options.capacity(40), 10),
-        (options.capacity(100_000), 64),
+        (options.capacity(100_000), 256),
         (options.capacity(40).overrun(Overrun::DropOldest), 1),
         (options.overrun(Overrun::Error), 1),
     ] {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
 use greenroom_abi::RemoteError;
 use greenroom_abi::kind::LimitExceeded;
 use greenroom_sabotage::Protection;
@@ -128,7 +129,7 @@ pub(crate) struct Bounds {
     /// little, makes it no less the reason.
     refused: u64,
     /// The processor time of each call, and of what runs for none.
-    spent: HashMap<Option<u64>, Duration>,
+    spent: HashMap<Option<u64>, Duration, RandomState>,
     /// Up to when it is charged.
     charged: Instant,
 }
@@ -143,7 +144,7 @@ impl Bounds {
             elements,
             growing,
             refused,
-            spent: HashMap::new(),
+            spent: HashMap::default(),
             charged: Instant::now(),
         }
     }

@@ -4,6 +4,7 @@
 //! Invariant: an export is callable if its type is that of a portal function, or if all it takes
 //! and gives are values.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use greenroom_wire::control::Rights;
@@ -203,8 +204,8 @@ pub(crate) fn same_name(a: &str, b: &str) -> bool {
 }
 
 /// A function name in the form under which it is looked up.
-pub(crate) fn canonical(name: &str) -> String {
-    name.replace('_', "-")
+pub(crate) fn canonical(name: &str) -> Cow<'_, str> {
+    if name.contains('_') { Cow::Owned(name.replace('_', "-")) } else { Cow::Borrowed(name) }
 }
 
 fn plain(byte: u8) -> u8 {

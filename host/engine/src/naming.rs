@@ -32,13 +32,13 @@ impl Names {
     ) -> Option<String> {
         let mut modules = modules(enabled, export).into_iter();
         let own = format!("{}:{}", modules.next().unwrap_or_default(), export.function);
-        match self.own.entry(canonical(&own)) {
+        match self.own.entry(canonical(&own).into_owned()) {
             Entry::Occupied(_) => return None,
             Entry::Vacant(place) => place.insert(id),
         };
         for module in modules {
-            let meant =
-                self.short.entry(canonical(&format!("{module}:{}", export.function))).or_insert(Some(id));
+            let short = canonical(&format!("{module}:{}", export.function)).into_owned();
+            let meant = self.short.entry(short).or_insert(Some(id));
             if *meant != Some(id) {
                 *meant = None;
             }
@@ -48,8 +48,8 @@ impl Names {
 
     /// The function of a name.
     pub(crate) fn find(&self, name: &FunctionName<'_>) -> Option<FunctionId> {
-        let name = canonical(&name.to_string());
-        self.own.get(&name).copied().or_else(|| self.short.get(&name).copied().flatten())
+        let name = canonical(name.text());
+        self.own.get(&*name).copied().or_else(|| self.short.get(&*name).copied().flatten())
     }
 
     /// Some function of the module of that name.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use greenroom_abi::kind::{Exit, LimitExceeded};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_sabotage::Protection;
@@ -66,7 +67,7 @@ struct Shared {
     port: Port,
     cancellation: Cancellation,
     next_task: AtomicU64,
-    tasks: Mutex<HashMap<u64, Task>>,
+    tasks: Mutex<HashMap<u64, Task, RandomState>>,
     task_ended: Notify,
     peers: Mutex<HashMap<String, watch::Sender<Option<Exit>>>>,
     links: Mutex<Vec<Link>>,
@@ -433,7 +434,7 @@ impl Actor {
         }
     }
 
-    fn tasks(&self) -> MutexGuard<'_, HashMap<u64, Task>> {
+    fn tasks(&self) -> MutexGuard<'_, HashMap<u64, Task, RandomState>> {
         self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -25,7 +25,8 @@ use greenroom_wire::{Balance, ContextId, Credit, Outcome, Overrun};
 use crate::dispatch::cancelled;
 use crate::inlet::{Inlet, Window};
 use crate::link::{Command, Link};
-use crate::stream::{Batch, StreamOptions};
+use crate::messages::Messages;
+use crate::stream::{Batch, Room, StreamOptions};
 use crate::waiters::{Place, Waiters};
 
 /// How many bytes of a stream wait at most for a peer that allows more than it reads. Far more than
@@ -193,9 +194,9 @@ impl Dialog {
         Box::new(RemoteError::of(kind))
     }
 
-    fn check_size(&self, payload: &Bytes) -> Result<(), Failure> {
+    fn check_size(&self, size: usize) -> Result<(), Failure> {
         let limit = self.link.max_sent();
-        if payload.len() <= limit {
+        if size <= limit {
             return Ok(());
         }
         Err(Self::failed(&LimitExceeded { limit: "payload".to_owned(), value: limit as u64 }))
@@ -324,33 +325,48 @@ impl Dialog {
         Ok(())
     }
 
-    /// Hands over a message if the peer has room; false if it has none.
-    pub(crate) fn send(&self, message: Bytes) -> Result<bool, Failure> {
+    /// Hands over the first of these messages, as many as the peer has room for; gives how many those
+    /// are.
+    pub(crate) fn send(&self, messages: Messages) -> Result<usize, Failure> {
         let mut state = self.state();
         self.check_sendable(&state)?;
-        self.check_size(&message)?;
-        let State { outlet, context: Some(context), .. } = &mut *state else { return Ok(false) };
+        let State { outlet, context: Some(context), .. } = &mut *state else { return Ok(0) };
         if outlet.settling {
-            return Ok(false);
+            return Ok(0);
         }
-        if outlet.balance.can_send() {
-            outlet.balance.spend(message.len());
-            outlet.unsettled += message.len() + MESSAGE_BYTES;
-            let command = Command::Send { context: *context, message };
-            // A link that closes now ends the context, which the next sender learns.
-            let _ = self.link.command(command);
-            if outlet.unsettled > UNSENT_BYTES {
-                outlet.settling = true;
-                let _ = self.link.command(Command::Settle { context: *context });
+        let (mut count, mut wrong) = (0, None);
+        for size in messages.sizes() {
+            wrong = self.check_size(size).err();
+            if wrong.is_some() || !outlet.balance.can_send() {
+                break;
             }
-            return Ok(true);
+            outlet.balance.spend(size);
+            outlet.unsettled += size + MESSAGE_BYTES;
+            count += 1;
         }
-        match outlet.window {
-            Some(Window { capacity, overrun: Overrun::Error }) => {
-                Err(Self::failed(&StreamOverrun { capacity }))
-            }
-            _ => Ok(false),
+        if count == 0 {
+            return match (wrong, outlet.window) {
+                (Some(wrong), _) => Err(wrong),
+                (None, Some(Window { capacity, overrun: Overrun::Error })) if !messages.is_empty() => {
+                    Err(Self::failed(&StreamOverrun { capacity }))
+                }
+                (None, _) => Ok(0),
+            };
         }
+        let command = Command::Send { context: *context, messages: messages.first(count) };
+        // A link that closes now ends the context, which the next sender learns.
+        let _ = self.link.command(command);
+        if outlet.unsettled > UNSENT_BYTES {
+            outlet.settling = true;
+            let _ = self.link.command(Command::Settle { context: *context });
+        }
+        Ok(count)
+    }
+
+    /// How much the peer has room for now.
+    pub(crate) fn room(&self) -> Room {
+        let outlet = &self.state().outlet;
+        if outlet.settling { Room::default() } else { outlet.balance.left().into() }
     }
 
     /// Waits until a message can be sent, or will never be again.
@@ -518,7 +534,7 @@ impl Dialog {
             Phase::Linked => return Err(self.misused("it has called `started` twice")),
             Phase::Ended(_) => return Err(self.closed()),
         }
-        self.check_size(&value)?;
+        self.check_size(value.len())?;
         state.phase = Phase::Linked;
         if let Some(context) = state.context {
             let _ = self.link.command(Command::Started { context, value });

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
+use foldhash::fast::RandomState;
 use greenroom_abi::RemoteError;
 use greenroom_abi::kind::{ContextCancelled, PeerMisbehaved};
 use greenroom_transport::Pipe;
@@ -50,10 +51,10 @@ pub(crate) struct Driver {
     commands: mpsc::UnboundedReceiver<Command>,
     input: BytesMut,
     output: BytesMut,
-    calls: HashMap<ContextId, Arc<Dialog>>,
+    calls: HashMap<ContextId, Arc<Dialog>, RandomState>,
     /// Contexts whose callers will be told of the peer's death once the pipe has ended.
     casualties: Vec<Arc<Dialog>>,
-    tasks: HashMap<ContextId, Task>,
+    tasks: HashMap<ContextId, Task, RandomState>,
     /// Contexts whose sender waits until the peer has read on.
     settling: Vec<ContextId>,
     spent: Spent,
@@ -92,9 +93,9 @@ impl Driver {
             commands,
             input: BytesMut::new(),
             output: BytesMut::new(),
-            calls: HashMap::new(),
+            calls: HashMap::default(),
             casualties: Vec::new(),
-            tasks: HashMap::new(),
+            tasks: HashMap::default(),
             settling: Vec::new(),
             spent: Spent::default(),
             retiring: false,
@@ -218,9 +219,9 @@ impl Driver {
                 self.spent.watch(&value);
                 let _ = self.session.started(context, value);
             }
-            Command::Send { context, message } => {
-                self.spent.watch(&message);
-                let _ = self.session.send(context, message);
+            Command::Send { context, messages } => {
+                messages.iter().for_each(|message| self.spent.watch(&message));
+                let _ = self.session.send_all(context, messages.iter());
             }
             Command::Settle { context } => self.settling.push(context),
             Command::Stop { context } => self.session.stop(context),
@@ -306,7 +307,7 @@ impl Driver {
                 Event::Acknowledged { context } => self.dialog(context, Dialog::acknowledged),
                 Event::Started { context, value } => self.dialog(context, |dialog| dialog.arrived(value)),
                 Event::Message { context, payload } => {
-                    let (mut allowed, payload) = (None, detached(payload));
+                    let mut allowed = None;
                     self.spent.watch(&payload);
                     self.dialog(context, |dialog| allowed = dialog.deliver(payload));
                     if let Some((credit, overrun)) = allowed {
@@ -358,11 +359,6 @@ impl Driver {
             tell(dialog);
         }
     }
-}
-
-/// A message that may wait for its receiver, and does not keep a whole block of input for that.
-fn detached(message: Bytes) -> Bytes {
-    if message.len() < READ_BYTES / 4 { Bytes::copy_from_slice(&message) } else { message }
 }
 
 /// The runtime's clock, which tests may stop.

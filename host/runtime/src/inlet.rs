@@ -3,12 +3,16 @@
 //! Owns: the messages that nobody has received yet, how many there may be, which are dropped. Must
 //! not know: contexts, links, whether the peer has failed. Invariant: of whatever arrived, the peer
 //! is allowed as much again, once: when it has been taken out or was dropped.
+//!
+//! Small messages that arrive one behind the other lie so, in runs, and are taken out as they lie. So
+//! none of them takes a block of memory of its own, nor keeps the block in which it arrived.
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use greenroom_wire::{Credit, Overrun};
 
+use crate::messages::Messages;
 use crate::stream::{Batch, StreamOptions};
 use crate::waiters::Waiters;
 
@@ -16,8 +20,11 @@ use crate::waiters::Waiters;
 /// the sender waits. Two large messages fit, so that one is on the way while one is taken.
 const WINDOW_BYTES: u64 = 2 << 20;
 
-/// How many bytes of messages are taken out at once, unless the first is larger.
-const BATCH_BYTES: u64 = 1 << 20;
+/// From which size on a message stands alone, in the memory in which it arrived.
+const LARGE_BYTES: usize = 16 * 1024;
+
+/// How many bytes of small messages lie in one run.
+const RUN_BYTES: usize = 64 * 1024;
 
 /// How much one side of a stream holds.
 #[derive(Clone, Copy, Debug)]
@@ -29,11 +36,70 @@ pub(crate) struct Window {
 /// A credit, with what the sender is to do without one.
 type Allowed = Option<(Credit, Overrun)>;
 
+/// Messages that lie one behind the other.
+#[derive(Debug)]
+enum Run {
+    Small { bytes: BytesMut, sizes: VecDeque<u32> },
+    Large(Bytes),
+}
+
+impl Run {
+    /// Adds a message; gives it back if it has no place here.
+    fn push(&mut self, message: Bytes) -> Option<Bytes> {
+        match self {
+            Self::Small { bytes, sizes } if bytes.len() + message.len() <= RUN_BYTES => {
+                bytes.extend_from_slice(&message);
+                sizes.push_back(message.len() as u32);
+                None
+            }
+            Self::Small { .. } | Self::Large(_) => Some(message),
+        }
+    }
+
+    fn first_bytes(&self) -> usize {
+        match self {
+            Self::Small { sizes, .. } => sizes.front().map_or(0, |size| *size as usize),
+            Self::Large(message) => message.len(),
+        }
+    }
+
+    /// Takes out the first messages, at most `max`; whether any are left.
+    fn take(&mut self, max: usize) -> (Messages, bool) {
+        match self {
+            Self::Small { bytes, sizes } => {
+                let taken = sizes.drain(..max.min(sizes.len()));
+                let ends = taken.scan(0, |end, size| {
+                    *end += size;
+                    Some(*end)
+                });
+                let ends: Vec<u32> = ends.collect();
+                let bytes = bytes.split_to(ends.last().map_or(0, |end| *end as usize)).freeze();
+                (Messages::new(bytes, ends).unwrap_or_default(), !sizes.is_empty())
+            }
+            Self::Large(message) => (Messages::one(std::mem::take(message)), false),
+        }
+    }
+
+    /// Drops the first message; whether any are left.
+    fn drop_first(&mut self) -> bool {
+        match self {
+            Self::Small { bytes, sizes } => {
+                bytes.advance(sizes.pop_front().map_or(0, |size| size as usize));
+                !sizes.is_empty()
+            }
+            Self::Large(_) => false,
+        }
+    }
+}
+
 /// What arrives.
 #[derive(Debug, Default)]
 pub(crate) struct Inlet {
-    queue: VecDeque<Bytes>,
-    /// How many bytes the queue holds.
+    /// None of them is empty.
+    runs: VecDeque<Run>,
+    /// How many messages the runs hold.
+    count: u64,
+    /// How many bytes they hold.
     held: u64,
     /// How much the peer may hold out, once this side's stream is open.
     window: Option<Window>,
@@ -70,8 +136,7 @@ impl Inlet {
         if drops {
             self.drop_oldest(capacity, size);
         }
-        self.held += size;
-        self.queue.push_back(message);
+        self.push(message);
         self.waiters.wake();
         if drops { self.consume(1, size) } else { None }
     }
@@ -80,29 +145,32 @@ impl Inlet {
     pub(crate) fn take(&mut self, max: usize) -> (Batch, Allowed) {
         if self.lost > 0 {
             let lost = std::mem::take(&mut self.lost);
-            return (Batch { lost, messages: Vec::new(), ended: false }, None);
+            return (Batch { lost, messages: Messages::default(), ended: false }, None);
         }
-        let (mut messages, held) = (Vec::new(), self.held);
-        while let Some(message) = self.queue.front().filter(|_| messages.len() < max) {
-            let size = held - self.held + message.len() as u64;
-            if size > BATCH_BYTES && !messages.is_empty() {
-                break;
+        let mut messages = Messages::default();
+        if let Some(run) = self.runs.front_mut().filter(|_| max > 0) {
+            let (taken, more) = run.take(max);
+            messages = taken;
+            if !more {
+                self.runs.pop_front();
             }
-            messages.extend(self.pop());
         }
-        let allowed = self.taken(messages.len() as u64, held - self.held);
-        let ended = self.queue.is_empty() && (self.stopped || self.deaf);
+        let (count, bytes) = (messages.len() as u64, messages.bytes() as u64);
+        self.count -= count;
+        self.held -= bytes;
+        let allowed = self.taken(count, bytes);
+        let ended = self.runs.is_empty() && (self.stopped || self.deaf);
         (Batch { lost: 0, messages, ended }, allowed)
     }
 
     /// The size of the first message; 0 if there is none.
     pub(crate) fn next_bytes(&self) -> usize {
-        self.queue.front().map_or(0, Bytes::len)
+        self.runs.front().map_or(0, Run::first_bytes)
     }
 
     /// Whether there is something to take out, the end included.
     pub(crate) fn is_readable(&self) -> bool {
-        !self.queue.is_empty() || self.stopped || self.deaf
+        !self.runs.is_empty() || self.stopped || self.deaf
     }
 
     /// Who waits for that.
@@ -120,24 +188,39 @@ impl Inlet {
     pub(crate) fn deafen(&mut self) -> Allowed {
         self.deaf = true;
         self.lost = 0;
-        let (messages, bytes) = (self.queue.len() as u64, std::mem::take(&mut self.held));
-        self.queue = VecDeque::new();
+        let (messages, bytes) = (std::mem::take(&mut self.count), std::mem::take(&mut self.held));
+        self.runs = VecDeque::new();
         self.waiters.wake();
         let usual = Window { capacity: StreamOptions::default().capacity(), overrun: Overrun::Wait };
         self.open(usual).or_else(|| self.taken(messages, bytes))
     }
 
-    fn pop(&mut self) -> Option<Bytes> {
-        let message = self.queue.pop_front()?;
-        self.held -= message.len() as u64;
-        Some(message)
+    fn push(&mut self, message: Bytes) {
+        self.count += 1;
+        self.held += message.len() as u64;
+        if message.len() >= LARGE_BYTES {
+            return self.runs.push_back(Run::Large(message));
+        }
+        let left = match self.runs.back_mut() {
+            Some(run) => run.push(message),
+            None => Some(message),
+        };
+        if let Some(message) = left {
+            let sizes = VecDeque::from([message.len() as u32]);
+            self.runs.push_back(Run::Small { bytes: BytesMut::from(&message[..]), sizes });
+        }
     }
 
     /// Makes room for a message of so many bytes.
     fn drop_oldest(&mut self, capacity: u64, size: u64) {
-        while (self.queue.len() as u64 >= capacity || self.held + size > WINDOW_BYTES) && self.pop().is_some()
-        {
+        while self.count >= capacity || self.held + size > WINDOW_BYTES {
+            let Some(run) = self.runs.front_mut() else { return };
+            self.held -= run.first_bytes() as u64;
+            self.count -= 1;
             self.lost += 1;
+            if !run.drop_first() {
+                self.runs.pop_front();
+            }
         }
     }
 
@@ -193,7 +276,39 @@ mod tests {
         assert_eq!(inlet.held, WINDOW_BYTES);
         assert_eq!(inlet.take(1).0.lost, 6);
         inlet.deliver(message(3 << 20));
-        assert_eq!((inlet.queue.len(), inlet.lost), (1, 4), "one that is larger stands alone");
+        assert_eq!((inlet.count, inlet.lost), (1, 4), "one that is larger stands alone");
+    }
+
+    #[test]
+    fn messages_of_all_sizes_keep_their_order_however_many_are_taken() {
+        let sizes = [0, 1, LARGE_BYTES - 1, LARGE_BYTES, 3, RUN_BYTES, 0, 9000, 9000, 9000, 9000, 9000, 9000, 9000];
+        for max in 1..sizes.len() {
+            let mut inlet = inlet(100, Overrun::Wait);
+            for (place, size) in sizes.into_iter().enumerate() {
+                inlet.deliver(Bytes::from(vec![place as u8; size]));
+            }
+            let mut taken = Vec::new();
+            while inlet.is_readable() {
+                assert_eq!(inlet.next_bytes(), sizes[taken.len()]);
+                let messages = inlet.take(max).0.messages;
+                assert!((1..=max).contains(&messages.len()));
+                taken.extend(messages.iter());
+            }
+            let expected = sizes.into_iter().enumerate().map(|(place, size)| vec![place as u8; size]);
+            assert_eq!(taken, expected.collect::<Vec<_>>());
+            assert_eq!((inlet.count, inlet.held), (0, 0));
+        }
+    }
+
+    #[test]
+    fn the_oldest_are_dropped_out_of_the_middle_of_a_run() {
+        let mut inlet = inlet(3, Overrun::DropOldest);
+        for number in 0..5 {
+            inlet.deliver(Bytes::from(vec![number; 2]));
+        }
+        assert_eq!(inlet.take(9).0.lost, 2);
+        let left: Vec<Bytes> = inlet.take(9).0.messages.iter().collect();
+        assert_eq!(left, [&[2, 2][..], &[3, 3], &[4, 4]]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod inlet;
 mod introduce;
 mod join;
 mod link;
+mod messages;
 mod namespace;
 mod nursery;
 mod port;
@@ -36,7 +37,8 @@ pub use join::{join, joined};
 pub use nursery::{Nursery, OneShot};
 pub use port::broker_gone;
 pub use portal::Portal;
-pub use stream::{Batch, MsgStream, StreamOptions, Subscription};
+pub use messages::{Messages, WrongEnds};
+pub use stream::{Batch, MsgStream, Room, StreamOptions, Subscription};
 pub use supervision::{Restart, Strategy, Supervision};
 pub use task::Task;
 

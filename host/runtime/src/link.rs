@@ -19,6 +19,7 @@ use crate::actor::Actor;
 use crate::context::{Call, CallOptions, Context};
 use crate::dialog::Dialog;
 use crate::driver::Driver;
+use crate::messages::Messages;
 use crate::room::{Bounds, Room};
 use crate::slot::{Slot, WeakSlot};
 
@@ -136,7 +137,7 @@ pub(crate) enum Command {
     },
     Send {
         context: ContextId,
-        message: Bytes,
+        messages: Messages,
     },
     /// To be told once little of what was sent waits for the peer to read.
     Settle {

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use greenroom_abi::RemoteError;
 use greenroom_abi::kind::Lagged;
-use greenroom_wire::Overrun;
+use greenroom_wire::{Credit, Overrun};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
 use crate::dialog::Dialog;
+use crate::messages::Messages;
 
 /// How many messages one side of a stream holds, unless its options say otherwise.
 const CAPACITY: u64 = 1024;
@@ -44,10 +45,25 @@ impl StreamOptions {
 pub struct Batch {
     /// How many messages were dropped; if any were, what follows them comes with the next batch.
     pub lost: u64,
-    /// One CBOR item each, in the order they were sent.
-    pub messages: Vec<Bytes>,
+    /// Those that have arrived, in the order they were sent.
+    pub messages: Messages,
     /// Whether none will come behind these.
     pub ended: bool,
+}
+
+/// How much the receiver of a stream has room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// So many messages.
+    pub messages: u64,
+    /// A message may be sent as long as there is room for one byte: the last may be larger.
+    pub bytes: u64,
+}
+
+impl From<Credit> for Room {
+    fn from(Credit { messages, bytes }: Credit) -> Self {
+        Self { messages, bytes }
+    }
 }
 
 /// One side of a stream. Dropping it closes this side's direction and drops what still arrives.
@@ -94,7 +110,21 @@ impl MsgStream {
     /// # Errors
     /// As [`MsgStream::send`].
     pub fn try_send(&self, message: Bytes) -> Result<bool, Box<RemoteError>> {
-        self.dialog.send(message)
+        Ok(self.try_send_all(Messages::one(message))? == 1)
+    }
+
+    /// Sends the first of these messages, as many as the receiver has room for; gives how many those
+    /// are.
+    ///
+    /// # Errors
+    /// As [`MsgStream::send`], where it is the first that cannot be sent.
+    pub fn try_send_all(&self, messages: Messages) -> Result<usize, Box<RemoteError>> {
+        self.dialog.send(messages)
+    }
+
+    /// How much the receiver has room for. It is kept for whoever sends on this stream.
+    pub fn room(&self) -> Room {
+        self.dialog.room()
     }
 
     /// Waits until the receiver has room, or nothing can be sent any more.
@@ -115,7 +145,7 @@ impl MsgStream {
             if batch.lost > 0 {
                 return Err(lagged(batch.lost));
             }
-            if let Some(message) = batch.messages.into_iter().next() {
+            if let Some(message) = batch.messages.iter().next() {
                 return Ok(Some(message));
             }
             if batch.ended {
@@ -168,7 +198,7 @@ impl MsgStream {
         let ended = batch.ended && batch.messages.is_empty();
         if let Some(hub) = &mut *hub {
             hub.count += batch.lost;
-            for message in batch.messages {
+            for message in batch.messages.iter() {
                 // All who listened may have left.
                 let _ = hub.passed.send(Passed { place: hub.count, message });
                 hub.count += 1;

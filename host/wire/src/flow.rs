@@ -49,6 +49,11 @@ impl Balance {
         self.messages > 0 && self.bytes > 0
     }
 
+    /// What is left. A message that has taken more bytes than there were leaves none.
+    pub fn left(&self) -> Credit {
+        Credit { messages: self.messages, bytes: u64::try_from(self.bytes).unwrap_or(0) }
+    }
+
     /// Takes the cost of one message with a payload of so many bytes.
     pub fn spend(&mut self, bytes: usize) {
         self.messages = self.messages.saturating_sub(1);
@@ -79,6 +84,7 @@ mod tests {
         let mut balance = balance(3, 10);
         balance.spend(25);
         assert!(!balance.can_send());
+        assert_eq!(balance.left(), Credit { messages: 2, bytes: 0 });
         balance.add(Credit { messages: 0, bytes: 15 });
         assert!(!balance.can_send(), "only even");
         balance.add(Credit { messages: 0, bytes: 1 });

@@ -14,6 +14,7 @@ mod types;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use greenroom_abi::RemoteError;
 use greenroom_runtime::{Outcome, Task};
 use tokio::sync::oneshot;
@@ -36,11 +37,11 @@ pub(crate) struct Host {
     pub(crate) gate: Arc<Gate>,
     pub(crate) bounds: Bounds,
     /// The calls under way in this instance, by number.
-    pub(crate) calls: HashMap<u64, Running>,
+    pub(crate) calls: HashMap<u64, Running, RandomState>,
     /// Which call each of wasmtime's tasks was last made for. wasmtime uses its numbers again,
     /// also before the host has taken note of a call's end, so they alone name no call; and so
     /// there are never more of them than calls were under way at once.
-    pub(crate) tasks: HashMap<GuestTaskId, u64>,
+    pub(crate) tasks: HashMap<GuestTaskId, u64, RandomState>,
     /// What a task said just before it aborted.
     pub(crate) panic: Option<PanicNote>,
     /// Told of turns that will be long.

@@ -1,15 +1,20 @@
 //! The interface `streams`: messages between the two tasks of a context.
 //!
-//! Owns: the resource `msg-stream` and its records. Must not know: how messages travel.
-//! Invariant: nothing here waits but `writable` and `readable`.
+//! Owns: the resource `msg-stream` and its records; how many messages a guest may gather before it
+//! hands them over. Must not know: how messages travel. Invariant: nothing here waits but `writable`
+//! and `readable`.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use greenroom_runtime::{Batch, MsgStream, Overrun, StreamOptions};
+use bytes::Bytes;
+use greenroom_abi::RemoteError;
+use greenroom_abi::kind::EncodeError;
+use greenroom_runtime::{Batch, Messages, MsgStream, Overrun, Room, StreamOptions};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource, ResourceType};
 
-use super::types::{Payload, RemoteErrorRecord};
+use super::types::RemoteErrorRecord;
 use super::{Host, record};
 use crate::resident::LARGE_BYTES;
 
@@ -47,20 +52,88 @@ impl From<StreamOptionsRecord> for StreamOptions {
 
 #[derive(Clone, Debug, Default, ComponentType, Lift, Lower)]
 #[component(record)]
+struct MessagesRecord {
+    bytes: Bytes,
+    ends: Vec<u32>,
+}
+
+impl From<Messages> for MessagesRecord {
+    fn from(messages: Messages) -> Self {
+        let (bytes, ends) = messages.into_parts();
+        Self { bytes, ends }
+    }
+}
+
+#[derive(Clone, Debug, Default, ComponentType, Lift, Lower)]
+#[component(record)]
 struct BatchRecord {
     lost: u64,
-    messages: Vec<Payload>,
+    messages: MessagesRecord,
     ended: bool,
 }
 
 impl From<Batch> for BatchRecord {
     fn from(Batch { lost, messages, ended }: Batch) -> Self {
-        Self { lost, messages, ended }
+        Self { lost, messages: messages.into(), ended }
     }
 }
 
-/// What a guest holds; the waits hold it too.
-pub(super) type Stream = Arc<MsgStream>;
+#[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
+#[component(record)]
+struct SentRecord {
+    count: u32,
+    gather: u32,
+    #[component(name = "gather-bytes")]
+    gather_bytes: u32,
+}
+
+/// What a guest holds.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// The waits hold it too.
+    shared: Arc<MsgStream>,
+    pace: Pace,
+}
+
+impl Stream {
+    fn send(&mut self, messages: MessagesRecord) -> Result<SentRecord, Box<RemoteError>> {
+        let MessagesRecord { bytes, ends } = messages;
+        let wrong = |error: greenroom_runtime::WrongEnds| EncodeError { reason: error.to_string() };
+        let messages = Messages::new(bytes, ends).map_err(|error| RemoteError::of(&wrong(error)))?;
+        let count = self.shared.try_send_all(messages)? as u32;
+        let Room { messages, bytes } = self.pace.gather(count, Instant::now(), self.shared.room());
+        Ok(SentRecord { count, gather: messages as u32, gather_bytes: bytes as u32 })
+    }
+}
+
+/// For how long messages may be gathered, if they go on to come as fast as they do.
+const GATHER: Duration = Duration::from_millis(1);
+
+/// How many messages, and how many bytes, are gathered at most.
+const MOST: Room = Room { messages: 512, bytes: 64 * 1024 };
+
+/// How fast a guest sends.
+#[derive(Debug)]
+struct Pace {
+    last: Instant,
+    gathered: u64,
+}
+
+impl Pace {
+    fn new(now: Instant) -> Self {
+        Self { last: now, gathered: 0 }
+    }
+
+    /// How much may be gathered after so many messages were sent. It grows only while the guest keeps
+    /// to its pace: whoever sends little, or slowly, hands over each message by itself.
+    fn gather(&mut self, sent: u32, now: Instant, room: Room) -> Room {
+        let took = now.saturating_duration_since(std::mem::replace(&mut self.last, now));
+        let most = GATHER.as_nanos() * u128::from(sent) / took.as_nanos().max(1);
+        let most = u64::try_from(most).unwrap_or(u64::MAX).min(MOST.messages);
+        self.gathered = most.min(2 * self.gathered.max(1));
+        Room { messages: self.gathered.min(room.messages), bytes: room.bytes.min(MOST.bytes) }
+    }
+}
 
 /// What opening a stream gives the guest.
 pub(super) type Opened = Result<Resource<Stream>, RemoteErrorRecord>;
@@ -68,10 +141,13 @@ pub(super) type Opened = Result<Resource<Stream>, RemoteErrorRecord>;
 /// Hands a stream to the guest.
 pub(super) fn lend(
     store: &mut StoreContextMut<'_, Host>,
-    opened: Result<MsgStream, Box<greenroom_abi::RemoteError>>,
+    opened: Result<MsgStream, Box<RemoteError>>,
 ) -> wasmtime::Result<(Opened,)> {
     Ok((match opened {
-        Ok(stream) => Ok(store.data_mut().table.push(Arc::new(stream))?),
+        Ok(stream) => {
+            let stream = Stream { shared: Arc::new(stream), pace: Pace::new(Instant::now()) };
+            Ok(store.data_mut().table.push(stream)?)
+        }
         Err(error) => Err((*error).into()),
     },))
 }
@@ -85,15 +161,15 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     type Store<'a> = StoreContextMut<'a, Host>;
     instance.func_wrap(
         "[method]msg-stream.send",
-        |store: Store<'_>, (this, message): (Resource<Stream>, Payload)| {
-            Ok((record(store.data().table.get(&this)?.try_send(message)),))
+        |mut store: Store<'_>, (this, messages): (Resource<Stream>, MessagesRecord)| {
+            Ok((record(store.data_mut().table.get_mut(&this)?.send(messages)),))
         },
     )?;
     instance.func_wrap(
         "[method]msg-stream.receive",
         |store: Store<'_>, (this, max): (Resource<Stream>, u32)| {
             let Host { table, weight, .. } = store.data();
-            let stream = table.get(&this)?;
+            let stream = &table.get(&this)?.shared;
             if stream.next_bytes() >= LARGE_BYTES && !weight.is_aside() {
                 // It is copied in a turn that holds up nobody; `readable` ends this one.
                 weight.announce();
@@ -103,13 +179,13 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
         },
     )?;
     instance.func_wrap("[method]msg-stream.close", |store: Store<'_>, (this,): (Resource<Stream>,)| {
-        store.data().table.get(&this)?.close();
+        store.data().table.get(&this)?.shared.close();
         Ok(())
     })?;
     instance.func_wrap_concurrent(
         "[method]msg-stream.writable",
         |accessor, (this,): (Resource<Stream>,)| {
-            let stream = accessor.with(|mut access| access.get().table.get(&this).cloned());
+            let stream = accessor.with(|mut access| access.get().table.get(&this).map(|stream| stream.shared.clone()));
             Box::pin(async move {
                 stream?.writable().await;
                 Ok(())
@@ -119,7 +195,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     instance.func_wrap_concurrent("[method]msg-stream.readable", |accessor, (this,): (Resource<Stream>,)| {
         let (stream, weight) = accessor.with(|mut access| {
             let host = access.get();
-            (host.table.get(&this).cloned(), host.weight.clone())
+            (host.table.get(&this).map(|stream| stream.shared.clone()), host.weight.clone())
         });
         Box::pin(async move {
             stream?.readable().await;
@@ -129,4 +205,41 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
             Ok(())
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AMPLE: Room = Room { messages: 1000, bytes: 1 << 20 };
+
+    /// What may be gathered behind each of these messages, which come so many microseconds apart.
+    fn gathered(apart: impl IntoIterator<Item = u64>) -> Vec<u64> {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(now);
+        let next = |micros| {
+            now += Duration::from_micros(micros);
+            pace.gather(1, now, AMPLE).messages
+        };
+        apart.into_iter().map(next).collect()
+    }
+
+    #[test]
+    fn who_sends_fast_gathers_more_and_more() {
+        assert_eq!(gathered([1; 11]), [2, 4, 8, 16, 32, 64, 128, 256, 512, 512, 512]);
+        assert_eq!(gathered([10; 8]), [2, 4, 8, 16, 32, 64, 100, 100], "for about a millisecond");
+    }
+
+    #[test]
+    fn who_sends_slowly_gathers_nothing() {
+        assert_eq!(gathered([5000; 3]), [0, 0, 0]);
+        assert_eq!(gathered([1, 1, 1, 5000, 1]), [2, 4, 8, 0, 2]);
+    }
+
+    #[test]
+    fn no_more_is_gathered_than_there_is_room_for() {
+        let mut pace = Pace { last: Instant::now(), gathered: 512 };
+        let room = Room { messages: 3, bytes: 100 };
+        assert_eq!(pace.gather(512, Instant::now(), room), room);
+    }
 }

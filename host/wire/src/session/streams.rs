@@ -30,6 +30,11 @@ pub(super) fn traffic<'a>(
     }
 }
 
+fn check_payload(payload: &Bytes, limit: usize) -> Result<(), Refused> {
+    let size = payload.len();
+    if size > limit { Err(Refused::PayloadTooLarge { size, limit }) } else { Ok(()) }
+}
+
 impl Session {
     /// Command: gives the first value of a dialog that the peer started. To be called at most
     /// once, and before the first [`send`](Self::send).
@@ -56,8 +61,28 @@ impl Session {
     /// # Errors
     /// [`Refused::PayloadTooLarge`]; nothing was sent.
     pub fn send(&mut self, context: ContextId, message: Bytes) -> Result<(), Refused> {
-        self.check_payload(&message)?;
-        self.enqueue(context, Kind::Yield, message);
+        self.send_all(context, [message])
+    }
+
+    /// Command: sends messages one behind the other, each as [`send`](Self::send) does.
+    ///
+    /// # Errors
+    /// [`Refused::PayloadTooLarge`]; that message was not sent, nor those behind it.
+    pub fn send_all(
+        &mut self,
+        context: ContextId,
+        messages: impl IntoIterator<Item = Bytes>,
+    ) -> Result<(), Refused> {
+        let (limit, active) = (self.config.max_sent, self.is_active());
+        let mut traffic = traffic(self.role, &mut self.outgoing, &mut self.incoming, context);
+        for message in messages {
+            check_payload(&message, limit)?;
+            if let Some(Traffic { place, outgoing, .. }) = traffic.as_mut().filter(|_| active)
+                && outgoing.offer(context, Kind::Yield, message)
+            {
+                self.outbox.join(context, place);
+            }
+        }
         Ok(())
     }
 
@@ -111,8 +136,7 @@ impl Session {
     }
 
     pub(super) fn check_payload(&self, payload: &Bytes) -> Result<(), Refused> {
-        let (size, limit) = (payload.len(), self.config.max_sent);
-        if size > limit { Err(Refused::PayloadTooLarge { size, limit }) } else { Ok(()) }
+        check_payload(payload, self.config.max_sent)
     }
 
     fn enqueue(&mut self, context: ContextId, kind: Kind, payload: Bytes) {

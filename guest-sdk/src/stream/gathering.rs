@@ -1,0 +1,123 @@
+//! Messages on their way to the host.
+//!
+//! Owns: what was sent and not yet handed over, and when that is done. Must not know: the types of
+//! messages, who sends. Invariant: nothing is kept that the peer has no room for, and nothing while a
+//! task waits: whatever is gathered when a task has been polled is handed over.
+//!
+//! A crossing to the host costs more than a small message. So messages that come fast are gathered,
+//! as many as the host allows. It allows none to who sends little or slowly.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use serde::Serialize;
+
+use super::Channel;
+use crate::bindings::greenroom::portal::streams::{Messages, Sent};
+use crate::boundary::{Asked, StreamPort};
+use crate::contract::encode_into;
+
+/// How much memory is kept for the next messages.
+const KEPT_BYTES: usize = 128 * 1024;
+
+thread_local! {
+    /// The streams of which messages are gathered.
+    static GATHERING: RefCell<Vec<Rc<Channel>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Hands over whatever is gathered.
+pub(crate) fn flush_all() {
+    if GATHERING.with_borrow(Vec::is_empty) {
+        return;
+    }
+    for channel in GATHERING.take() {
+        // Who sends next is told, and who waits for the context's end.
+        let _ = channel.flush();
+    }
+}
+
+/// Sees to it that what a stream has gathered is handed over.
+pub(super) fn register(channel: &Rc<Channel>) {
+    GATHERING.with_borrow_mut(|all| all.push(channel.clone()));
+}
+
+/// What one stream has gathered.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    messages: Messages,
+    /// How many messages may be gathered, and how many bytes.
+    room: (usize, usize),
+}
+
+impl Default for Gathering {
+    fn default() -> Self {
+        Self { messages: Messages { bytes: Vec::new(), ends: Vec::new() }, room: (0, 0) }
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Added {
+    /// It is the first that is gathered.
+    First,
+    /// It is gathered, as others are, or handed over.
+    Taken,
+    /// There is no room for it: it comes back, encoded.
+    Refused(Vec<u8>),
+}
+
+impl Gathering {
+    pub(super) fn add<T: Serialize>(&mut self, message: &T, port: &dyn StreamPort) -> Asked<Added> {
+        encode_into(message, &mut self.messages.bytes)?;
+        self.added(port)
+    }
+
+    pub(super) fn add_encoded(&mut self, message: &[u8], port: &dyn StreamPort) -> Asked<Added> {
+        self.messages.bytes.extend_from_slice(message);
+        self.added(port)
+    }
+
+    /// The bytes have grown by one message.
+    fn added(&mut self, port: &dyn StreamPort) -> Asked<Added> {
+        let Messages { bytes, ends } = &mut self.messages;
+        ends.push(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        if ends.len() < self.room.0 && bytes.len() < self.room.1 {
+            return Ok(if ends.len() == 1 { Added::First } else { Added::Taken });
+        }
+        self.hand_over(port)?;
+        // What was not taken is the last, as there was room for all that was gathered before.
+        let Messages { bytes, ends } = &mut self.messages;
+        if ends.pop().is_none() {
+            return Ok(Added::Taken);
+        }
+        let start = ends.last().map_or(0, |end| *end as usize);
+        Ok(Added::Refused(bytes.split_off(start)))
+    }
+
+    /// Hands over what is there. What fails is lost: the context has ended, or it is a message that
+    /// cannot be sent at all.
+    pub(super) fn hand_over(&mut self, port: &dyn StreamPort) -> Asked<()> {
+        while !self.messages.ends.is_empty() {
+            let sent = port.send(&self.messages);
+            let Messages { bytes, ends } = &mut self.messages;
+            let count = match &sent {
+                Ok(Sent { count, gather, gather_bytes }) => {
+                    self.room = (*gather as usize, *gather_bytes as usize);
+                    (*count as usize).min(ends.len())
+                }
+                Err(_) => ends.len(),
+            };
+            let end = ends[..count].last().map_or(0, |end| *end as usize);
+            ends.drain(..count);
+            ends.iter_mut().for_each(|rest| *rest -= end as u32);
+            bytes.drain(..end);
+            if bytes.is_empty() && bytes.capacity() > KEPT_BYTES {
+                *bytes = Vec::new();
+            }
+            if sent?.count == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
