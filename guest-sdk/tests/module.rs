@@ -62,7 +62,9 @@ async fn main(names: Vec<String>, loud: Option<bool>) -> Result<String, Fault> {
 /// The serving of a call, from bytes to bytes, as the component boundary does it.
 fn serve<E: greenroom_guest::__private::Endpoint>(kwargs: Kwargs) -> Result<Vec<u8>, RemoteActorError> {
     let kwargs = kwargs.into_payload().expect("encodes");
-    greenroom_guest::__private::call::<E>(|| "m:f".into(), kwargs).now_or_never().expect("it waits for nothing")
+    greenroom_guest::__private::call::<E>(|| "m:f".into(), kwargs)
+        .now_or_never()
+        .expect("it waits for nothing")
 }
 
 fn value<T: for<'de> Deserialize<'de>>(served: Result<Vec<u8>, RemoteActorError>) -> T {

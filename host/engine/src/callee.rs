@@ -10,7 +10,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use greenroom_abi::RemoteError;
 use greenroom_runtime::{Outcome, Task};
-use tokio::sync::oneshot;
 use wasmtime::AsContextMut;
 use wasmtime::component::{
     Accessor, ComponentExportIndex, ComponentNamedList, Func, GuestTaskId, Instance, Lift, Lower, Resource,
@@ -19,6 +18,7 @@ use wasmtime::component::{
 
 use crate::host::{Host, Payload, RemoteErrorRecord, Running};
 use crate::plain::{Argument, PlainFunction};
+use crate::resident::Blueprint;
 use crate::value::ValueType;
 
 /// An exported function that can be called.
@@ -38,12 +38,40 @@ pub(crate) enum Arguments {
     Plain(Vec<Argument>),
 }
 
+/// The one answer to a call: it ends the call's task. Dropped without, the instance was lost.
+pub(crate) struct Reply {
+    task: Task,
+    blueprint: Arc<Blueprint>,
+}
+
+impl Reply {
+    pub(crate) fn new(task: Task, blueprint: Arc<Blueprint>) -> Self {
+        Self { task, blueprint }
+    }
+
+    /// The task that it ends.
+    pub(crate) fn task(&self) -> &Task {
+        &self.task
+    }
+
+    pub(crate) fn give(self, outcome: Outcome) {
+        self.task.end(outcome);
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if !self.task.has_ended() {
+            self.task.end(Err(Box::new(self.blueprint.lost())));
+        }
+    }
+}
+
 /// A call that is to begin.
 pub(crate) struct Call {
     pub(crate) number: u64,
-    pub(crate) task: Task,
     pub(crate) arguments: Arguments,
-    pub(crate) reply: oneshot::Sender<Outcome>,
+    pub(crate) reply: Reply,
 }
 
 /// What a call comes to, with its number. It fails if the instance is lost.
@@ -93,13 +121,13 @@ type Answer = (Result<Payload, RemoteErrorRecord>,);
 
 impl Callee for Portal {
     fn call<'a>(self: Arc<Self>, accessor: &'a Accessor<Host>, call: Call) -> Calling<'a> {
-        let Call { number, task, arguments, reply } = call;
+        let Call { number, arguments, reply } = call;
         let called = async move {
             let Arguments::Portal(kwargs) = arguments else { return Err(mixed_up()) };
             let begun = accessor.with(|mut access| {
-                let context = access.get().table.push(task.clone())?;
+                let context = access.get().table.push(reply.task().clone())?;
                 let begun = self.0.start_call_concurrent(access.as_context_mut(), (context, kwargs))?;
-                access.get().note(begun.task(), number, Running { task, reply, exit: None });
+                access.get().note(begun.task(), number, Running { reply, exit: None });
                 Ok::<_, wasmtime::Error>(begun)
             })?;
             let (outcome,) = self.0.finish_call_concurrent(accessor, begun).await?;
@@ -117,7 +145,7 @@ struct Values {
 
 impl Callee for Values {
     fn call<'a>(self: Arc<Self>, accessor: &'a Accessor<Host>, call: Call) -> Calling<'a> {
-        let Call { number, task, arguments, reply } = call;
+        let Call { number, arguments, reply } = call;
         let called = async move {
             let Arguments::Plain(arguments) = arguments else { return Err(mixed_up()) };
             let arguments: Vec<Val> = arguments.into_iter().map(Val::from).collect();
@@ -126,7 +154,7 @@ impl Callee for Values {
             let begun = accessor.with(|mut access| {
                 let begun =
                     self.func.start_call_concurrent(access.as_context_mut(), &arguments, &mut returned)?;
-                access.get().note(begun.task(), number, Running { task, reply, exit: self.plain.exit() });
+                access.get().note(begun.task(), number, Running { reply, exit: self.plain.exit() });
                 Ok::<_, wasmtime::Error>(begun)
             })?;
             self.func.finish_call_concurrent(accessor, begun).await?;
@@ -144,13 +172,13 @@ struct Direct<P, R> {
 
 impl<P: Parameters, R: Returned> Callee for Direct<P, R> {
     fn call<'a>(self: Arc<Self>, accessor: &'a Accessor<Host>, call: Call) -> Calling<'a> {
-        let Call { number, task, arguments, reply } = call;
+        let Call { number, arguments, reply } = call;
         let called = async move {
             let Arguments::Plain(arguments) = arguments else { return Err(mixed_up()) };
             let params = P::take(arguments).ok_or_else(mixed_up)?;
             let begun = accessor.with(|mut access| {
                 let begun = self.func.start_call_concurrent(access.as_context_mut(), params)?;
-                access.get().note(begun.task(), number, Running { task, reply, exit: self.plain.exit() });
+                access.get().note(begun.task(), number, Running { reply, exit: self.plain.exit() });
                 Ok::<_, wasmtime::Error>(begun)
             })?;
             let returned = self.func.finish_call_concurrent(accessor, begun).await?;

@@ -10,23 +10,20 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use greenroom_abi::kind::{ContextCancelled, FunctionNotFound, InstanceLost, ModuleNotExposed};
 use greenroom_abi::{ActorId, FunctionName, RemoteError};
-use greenroom_runtime::{FunctionId, Guest, Outcome, Task};
+use greenroom_runtime::{FunctionId, Guest, Task};
 use greenroom_sabotage::Protection;
 use greenroom_wire::control::{EnabledModule, Isolation, Limits};
-use tokio::sync::oneshot;
 use wasmtime::component::Component;
 
 use crate::bounds::Budget;
 use crate::cache::deserialize;
-use crate::callee::{Arguments, Exported};
+use crate::callee::{Arguments, Exported, Reply};
 use crate::engine::Engine;
 use crate::inspect::{Chain, Export, ExportKind, exports, same_name};
 use crate::naming::Names;
-use crate::plain::{Argument, PlainFunction};
+use crate::plain::PlainFunction;
 use crate::resident::{Blueprint, Job, LARGE_BYTES, Resident};
 use crate::ticker::Weight;
 use crate::wasi::{Gate, Grants};
@@ -263,19 +260,40 @@ impl Module {
         }
     }
 
-    /// Hands a call to an instance that is its own, and ends with the value that is given back.
+    /// Runs a call in an instance of its own, which is given up once the task has ended.
+    async fn run_alone(&self, job: Job, plain: bool) {
+        let task = job.reply.task().clone();
+        let own = match self.own_instance() {
+            Ok(own) => own,
+            Err(error) => return job.reply.give(Err(error)),
+        };
+        // Should it be lost already, the job is dropped, and says so.
+        let _ = own.submit(job);
+        // What was not written for a cancellation is not asked: its instance goes.
+        let cancelled = async {
+            match plain {
+                true => task.cancelled().await,
+                false => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = task.over() => {}
+            by = cancelled => task.end(Err(Box::new(self::cancelled(&task, by)))),
+        }
+        drop(own);
+    }
+
+    /// An instance for one task.
     ///
     /// # Errors
     /// `LimitExceeded` if there are too many.
-    fn submit_alone(&self, job: Job) -> Result<Resident, Box<RemoteError>> {
+    fn own_instance(&self) -> Result<Resident, Box<RemoteError>> {
         let spare = if self.shares { None } else { self.resident().take() };
-        let own = match spare.filter(Resident::is_alive) {
-            Some(spare) => spare,
-            None => Resident::seated(self.blueprint.clone(), Some(self.blueprint.budget.seat()?)).0,
-        };
-        // Should it be lost already, the reply that is dropped with the job says so.
-        let _ = own.submit(job);
-        Ok(own)
+        match spare.filter(Resident::is_alive) {
+            Some(spare) => Ok(spare),
+            None => Ok(Resident::seated(self.blueprint.clone(), Some(self.blueprint.budget.seat()?)).0),
+        }
     }
 }
 
@@ -308,42 +326,37 @@ impl Guest for Modules {
         })
     }
 
-    fn invoke(&self, function: FunctionId, task: Task, kwargs: Bytes) -> BoxFuture<'static, Outcome> {
+    fn invoke(&self, function: FunctionId, task: Task, kwargs: Bytes) {
         let Function { module, number, isolation, plain, .. } = &self.functions[function.0];
-        let module = self.modules[*module].clone();
+        let module = &self.modules[*module];
         module.blueprint.gate.belongs_to(task.actor());
-        let (number, isolation, plain) = (*number, *isolation, plain.clone());
+        let (number, isolation) = (*number, *isolation);
         let large = kwargs.len() >= LARGE_BYTES;
-        async move {
-            let arguments = match &plain {
-                None => Arguments::Portal(kwargs),
-                Some(plain) => Arguments::Plain(module.check(plain.clone(), &task, kwargs, large).await?),
-            };
-            let (reply, outcome) = oneshot::channel();
-            let job = Job { function: number, task: task.clone(), arguments, large, reply };
-            let lost = InstanceLost { module: module.name().to_owned() };
-            let outcome = outcome.map(|o| o.unwrap_or_else(|_| Err(Box::new(RemoteError::of(&lost)))));
-            match (isolation, plain) {
-                (Isolation::Actor, _) => {
-                    module.submit(job);
-                    outcome.await
-                }
-                (Isolation::Task, None) => {
-                    let _own = module.submit_alone(job)?;
-                    outcome.await
-                }
-                // What was not written for a cancellation is not asked: its instance goes.
-                (Isolation::Task, Some(_)) => {
-                    let _own = module.submit_alone(job)?;
-                    tokio::select! {
-                        biased;
-                        outcome = outcome => outcome,
-                        by = task.cancelled() => Err(Box::new(cancelled(&task, by))),
+        let job = move |arguments, module: &Module, task| Job {
+            function: number,
+            arguments,
+            large,
+            reply: Reply::new(task, module.blueprint.clone()),
+        };
+        match (isolation, plain.clone()) {
+            (Isolation::Actor, None) => module.submit(job(Arguments::Portal(kwargs), module, task)),
+            (isolation, plain) => {
+                let module = module.clone();
+                tokio::spawn(async move {
+                    let arguments = match &plain {
+                        None => Ok(Arguments::Portal(kwargs)),
+                        Some(plain) => module.check(plain.clone(), &task, kwargs, large).await,
+                    };
+                    match (isolation, arguments) {
+                        (_, Err(error)) => task.end(Err(error)),
+                        (Isolation::Actor, Ok(arguments)) => module.submit(job(arguments, &module, task)),
+                        (Isolation::Task, Ok(arguments)) => {
+                            module.run_alone(job(arguments, &module, task), plain.is_some()).await;
+                        }
                     }
-                }
+                });
             }
         }
-        .boxed()
     }
 
     fn discard(&self, function: FunctionId) {
@@ -369,13 +382,13 @@ impl Module {
         task: &Task,
         kwargs: Bytes,
         large: bool,
-    ) -> Result<Vec<Argument>, Box<RemoteError>> {
+    ) -> Result<Arguments, Box<RemoteError>> {
         if !large {
-            return plain.arguments(task.function(), &kwargs);
+            return plain.arguments(task.function(), &kwargs).map(Arguments::Plain);
         }
         let (weight, task) = (Weight::default(), task.clone());
         weight.announce();
-        let checked = async move { plain.arguments(task.function(), &kwargs) };
+        let checked = async move { plain.arguments(task.function(), &kwargs).map(Arguments::Plain) };
         self.blueprint.ticker.turns(weight, checked).await
     }
 }

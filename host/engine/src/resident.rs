@@ -11,13 +11,12 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use greenroom_abi::RemoteError;
 use greenroom_abi::kind::{InstanceLost, Trap};
-use greenroom_runtime::{Outcome, Task};
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{Accessor, Instance as Exports, InstancePre};
 use wasmtime::{AsContextMut, Store};
 
 use crate::bounds::{self, Bounds, Budget, Refusal, Seat};
-use crate::callee::{Arguments, Call, Callee, Exported};
+use crate::callee::{Arguments, Call, Callee, Exported, Reply};
 use crate::host::{self, Host};
 use crate::inspect::Chain;
 use crate::ticker::{Ticker, Weight};
@@ -40,14 +39,20 @@ pub(crate) struct Blueprint {
     pub(crate) ticker: Ticker,
 }
 
+impl Blueprint {
+    /// What calls end with whose instance is lost.
+    pub(crate) fn lost(&self) -> RemoteError {
+        RemoteError::of(&InstanceLost { module: self.module.clone() })
+    }
+}
+
 /// A call for an instance.
 pub(crate) struct Job {
     pub(crate) function: usize,
-    pub(crate) task: Task,
     pub(crate) arguments: Arguments,
     /// Whether there is so much in them that the turn that copies it is a long one.
     pub(crate) large: bool,
-    pub(crate) reply: oneshot::Sender<Outcome>,
+    pub(crate) reply: Reply,
 }
 
 /// A handle to an instance. Dropping it gives the instance up.
@@ -137,7 +142,7 @@ impl Instance {
             ended = blueprint.ticker.turns(weight, run) => ended,
         };
         queue.close();
-        let lost = RemoteError::of(&InstanceLost { module: blueprint.module.clone() });
+        let lost = blueprint.lost();
         if let Err(error) = outcome {
             // wasmtime leaves the trapped task as the current one.
             let culprit = host::running(&mut store.as_context_mut()).ok().flatten();
@@ -213,7 +218,7 @@ impl Functions {
 async fn answer_the_rest(mut queue: Queue, error: RemoteError) {
     queue.close();
     while let Some(job) = queue.recv().await {
-        let _ = job.reply.send(Err(Box::new(error.clone())));
+        job.reply.give(Err(Box::new(error.clone())));
     }
 }
 
@@ -233,17 +238,17 @@ async fn serve(
                 let outcome = outcome?;
                 let call = accessor.with(|mut access| access.get().calls.remove(&number));
                 if let Some(call) = call {
-                    let _ = call.reply.send(outcome);
+                    call.reply.give(outcome);
                 }
             }
             job = queue.recv() => {
-                let Some(Job { function, task, arguments, reply, .. }) = job else { return Ok(()) };
+                let Some(Job { function, arguments, reply, .. }) = job else { return Ok(()) };
                 let Some(number) = numbers.next() else { continue };
                 match functions.get(function, accessor) {
-                    Ok(callee) => running.push(callee.call(accessor, Call { number, task, arguments, reply })),
+                    Ok(callee) => running.push(callee.call(accessor, Call { number, arguments, reply })),
                     Err(error) => {
                         let code = Chain(&error).to_string();
-                        let _ = reply.send(Err(Box::new(RemoteError::of(&Trap { code }))));
+                        reply.give(Err(Box::new(RemoteError::of(&Trap { code }))));
                     }
                 }
             }
@@ -258,7 +263,7 @@ fn conclude(store: &mut Store<Host>, exited: Option<u64>) {
     if let Some((reply, outcome)) =
         exited.and_then(|number| calls.remove(&number)).and_then(|call| Some((call.reply, call.exit?)))
     {
-        let _ = reply.send(outcome);
+        reply.give(outcome);
     }
 }
 
@@ -269,6 +274,6 @@ fn fail_all(store: &mut Store<Host>, mut culprit: Option<(u64, RemoteError)>, lo
             Some((_, error)) => error,
             None => lost.clone(),
         };
-        let _ = call.reply.send(Err(Box::new(error)));
+        call.reply.give(Err(Box::new(error)));
     }
 }

@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use greenroom_abi::kind::{Exit, LimitExceeded};
@@ -28,7 +27,7 @@ use crate::introduce::{Introductions, Origin, handed_over};
 use crate::link::{ExitNotice, Link, Owner, Queue};
 use crate::port::{Packets, Port, broker_gone};
 use crate::room::{Bounds, Streams};
-use crate::task::Task;
+use crate::task::{Called, Task};
 
 /// Who an actor is, as the broker has said.
 #[derive(Clone, Debug)]
@@ -403,11 +402,7 @@ impl Actor {
     ///
     /// # Errors
     /// `LimitExceeded` or `ContextCancelled`.
-    pub(crate) fn begin_task(
-        &self,
-        dialog: Arc<Dialog>,
-        deadline: Option<Duration>,
-    ) -> Result<Task, RemoteError> {
+    pub(crate) fn begin_task(&self, dialog: Arc<Dialog>, called: Called) -> Result<Task, RemoteError> {
         let mut tasks = self.tasks();
         // Under the lock: whoever cancels the actor finds the task, or this finds the canceller.
         if let Some(by) = self.canceller() {
@@ -418,7 +413,7 @@ impl Actor {
             return Err(RemoteError::of(&LimitExceeded { limit: "tasks".to_owned(), value: limit as u64 }));
         }
         let id = self.0.next_task.fetch_add(1, Ordering::Relaxed);
-        let task = Task::new(id, self.clone(), dialog, deadline);
+        let task = Task::new(id, self.clone(), dialog, called);
         tasks.insert(id, task.clone());
         Ok(task)
     }

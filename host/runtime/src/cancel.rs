@@ -16,11 +16,13 @@ pub(crate) struct Cancellation {
 }
 
 impl Cancellation {
-    /// Asks; later askers change nothing.
-    pub(crate) fn ask(&self, by: &ActorId) {
-        if self.by.set(by.clone()).is_ok() {
+    /// Asks; later askers change nothing. Whether this was the first.
+    pub(crate) fn ask(&self, by: &ActorId) -> bool {
+        let first = self.by.set(by.clone()).is_ok();
+        if first {
             self.asked.notify_waiters();
         }
+        first
     }
 
     /// Who asked, if anybody did.

@@ -120,17 +120,17 @@ impl Drop for Wait<'_> {
 impl Dialog {
     /// A context that is about to be started here.
     pub(crate) fn calling(link: Link, function: &str, linked: bool, kwargs: Bytes) -> Arc<Self> {
-        Self::new(link, function, linked, None, Some(kwargs))
+        Self::new(link, function.into(), linked, None, Some(kwargs))
     }
 
     /// A context that the peer has started.
-    pub(crate) fn called(link: Link, function: &str, linked: bool, context: ContextId) -> Arc<Self> {
-        Self::new(link, function, linked, Some(context), None)
+    pub(crate) fn called(link: Link, function: String, linked: bool, context: ContextId) -> Arc<Self> {
+        Self::new(link, function.into(), linked, Some(context), None)
     }
 
     fn new(
         link: Link,
-        function: &str,
+        function: Box<str>,
         linked: bool,
         context: Option<ContextId>,
         waiting: Option<Bytes>,
@@ -147,7 +147,7 @@ impl Dialog {
             outlet: Outlet::default(),
             watchers: Waiters::default(),
         };
-        let (function, state) = (function.into(), Mutex::new(state));
+        let state = Mutex::new(state);
         Arc::new(Self {
             link,
             function,

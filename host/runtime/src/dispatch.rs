@@ -1,15 +1,12 @@
-//! From an incoming call to a running task, and from its end back to the caller.
+//! From an incoming call to a running task.
 //!
-//! Owns: the way of one task through the actor. Must not know: sockets, the wire's framing.
-//! Invariant: whatever is dispatched is finished exactly once, after its nurseries are gone.
+//! Owns: which calls become tasks, and the answers to those that do not. Must not know: sockets, the
+//! wire's framing. Invariant: whatever is dispatched is finished exactly once.
 
-use std::any::Any;
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
-use greenroom_abi::kind::{ContextCancelled, DecodeError, PANIC};
+use greenroom_abi::kind::{ContextCancelled, DecodeError};
 use greenroom_abi::{FunctionName, RemoteError};
 use greenroom_wire::{ContextId, Outcome};
 
@@ -18,7 +15,7 @@ use crate::dialog::Dialog;
 use crate::guest::FunctionId;
 use crate::link::Link;
 use crate::namespace;
-use crate::task::Task;
+use crate::task::{Called, Task};
 
 /// A call as it arrives.
 pub(crate) struct Incoming {
@@ -38,21 +35,17 @@ impl Actor {
         let Incoming { context, function, kwargs, deadline, linked } = call;
         let entry = self.admit(link, &function, &kwargs);
         let begun = entry.and_then(|entry| {
-            let dialog = Dialog::called(link.clone(), &function, linked, context);
-            let task = self.begin_task(dialog, deadline);
-            task.map(|task| (entry, task)).map_err(|error| Err(Box::new(error)))
+            let dialog = Dialog::called(link.clone(), function, linked, context);
+            let call = Called { function: entry, context, deadline };
+            self.begin_task(dialog, call).map_err(|error| Err(Box::new(error)))
         });
         match begun {
             Err(outcome) => {
                 link.finish(context, outcome.map_err(|error| Box::new(error.relayed_by(self.id()))));
                 None
             }
-            Ok((entry, task)) => {
-                let (actor, link, running) = (self.clone(), link.clone(), task.clone());
-                tokio::spawn(async move {
-                    let outcome = actor.run_task(entry, &running, kwargs).await;
-                    actor.end_task(&running, || link.finish(context, outcome));
-                });
+            Ok(task) => {
+                self.guest().invoke(task.called(), task.clone(), kwargs);
                 Some(task)
             }
         }
@@ -73,35 +66,6 @@ impl Actor {
         }
         self.guest().resolve(&name, self.id()).or_else(refuse)
     }
-
-    async fn run_task(&self, function: FunctionId, task: &Task, kwargs: Bytes) -> Outcome {
-        let stubborn = async {
-            let by = task.cancelled_or_late().await;
-            tokio::time::sleep(self.limits().grace).await;
-            by
-        };
-        let invoked = async { self.guest().invoke(function, task.clone(), kwargs).await };
-        let outcome = tokio::select! {
-            biased;
-            outcome = AssertUnwindSafe(invoked).catch_unwind() => outcome.unwrap_or_else(|panic| {
-                Err(Box::new(RemoteError::new(PANIC, panic_message(&*panic))))
-            }),
-            by = stubborn => {
-                tracing::warn!(task = task.function(), "would not end when cancelled; its instance is discarded");
-                self.guest().discard(function);
-                Err(Box::new(cancelled(task.function(), &by)))
-            }
-        };
-        task.dialog().end(None);
-        let outcome = outcome.map_err(|error| task.judge_late(error));
-        task.conclude(outcome).await.map_err(|error| Box::new(error.relayed_by(self.id())))
-    }
-}
-
-/// What a native guest said when it panicked.
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 /// The error of a task that was cancelled.

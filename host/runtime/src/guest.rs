@@ -5,11 +5,9 @@
 //! gave it that number.
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use greenroom_abi::FunctionName;
 use greenroom_abi::kind::ModuleNotExposed;
 use greenroom_abi::{ActorId, RemoteError};
-use greenroom_wire::Outcome;
 
 use crate::task::Task;
 
@@ -28,12 +26,13 @@ pub trait Guest: Send + Sync {
     /// `ModuleNotExposed` or `FunctionNotFound`.
     fn resolve(&self, name: &FunctionName<'_>, actor: &ActorId) -> Result<FunctionId, RemoteError>;
 
-    /// Runs a function to its end. The guest learns of a cancellation through `task`; dropping
-    /// the future gives up the outcome but need not stop the guest.
-    fn invoke(&self, function: FunctionId, task: Task, kwargs: Bytes) -> BoxFuture<'static, Outcome>;
+    /// Runs a function, which is to end the task: with [`Task::end`], or by [`Task::run`]. The guest
+    /// learns of a cancellation through the task. One that will not end when cancelled is ended
+    /// without its guest.
+    fn invoke(&self, function: FunctionId, task: Task, kwargs: Bytes);
 
     /// Gives up the instance that `function` runs in: its tasks end with `InstanceLost`, the next
-    /// call gets a fresh one.
+    /// call gets a fresh one. Comes behind the end of the task that is to blame.
     fn discard(&self, function: FunctionId);
 }
 
@@ -54,7 +53,7 @@ impl Guest for Idle {
         }))
     }
 
-    fn invoke(&self, _: FunctionId, _: Task, _: Bytes) -> BoxFuture<'static, Outcome> {
+    fn invoke(&self, _: FunctionId, _: Task, _: Bytes) {
         unreachable!("an idle guest resolves nothing")
     }
 

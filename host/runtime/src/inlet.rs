@@ -281,7 +281,8 @@ mod tests {
 
     #[test]
     fn messages_of_all_sizes_keep_their_order_however_many_are_taken() {
-        let sizes = [0, 1, LARGE_BYTES - 1, LARGE_BYTES, 3, RUN_BYTES, 0, 9000, 9000, 9000, 9000, 9000, 9000, 9000];
+        let sizes =
+            [0, 1, LARGE_BYTES - 1, LARGE_BYTES, 3, RUN_BYTES, 0, 9000, 9000, 9000, 9000, 9000, 9000, 9000];
         for max in 1..sizes.len() {
             let mut inlet = inlet(100, Overrun::Wait);
             for (place, size) in sizes.into_iter().enumerate() {

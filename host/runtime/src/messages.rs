@@ -14,7 +14,9 @@ pub struct Messages {
 
 /// Ends that are not those of the messages that came with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("messages of {bytes} bytes do not end where they were said to: ends must not fall, and the last is {bytes}")]
+#[error(
+    "messages of {bytes} bytes do not end where they were said to: ends must not fall, and the last is {bytes}"
+)]
 pub struct WrongEnds {
     bytes: usize,
 }

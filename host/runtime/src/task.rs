@@ -1,25 +1,34 @@
 //! One running invocation of an exported function.
 //!
-//! Owns: the task's identity, its cancellation, its deadline, and the nurseries and contexts it
-//! opened. Must not know: how the guest runs it. Invariant: those are gone before its outcome
-//! leaves.
+//! Owns: the task's identity, its cancellation, its deadline, the nurseries and contexts it opened,
+//! and its end. Must not know: how the guest runs it. Invariant: a task ends once, whoever ends it,
+//! and what it opened is gone before its outcome leaves.
+//!
+//! ```text
+//!  running ──outcome, or cancelled and a grace later──► ended ──what it opened is gone──► answered
+//! ```
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::join_all;
-use greenroom_abi::kind::{ContextCancelled, LimitExceeded, NurseryError};
+use greenroom_abi::kind::{ContextCancelled, LimitExceeded, NurseryError, PANIC};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_sabotage::Protection;
-use greenroom_wire::Outcome;
 use greenroom_wire::control::Limit;
+use greenroom_wire::{ContextId, Outcome};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::actor::Actor;
 use crate::cancel::Cancellation;
 use crate::dialog::Dialog;
+use crate::dispatch::cancelled;
+use crate::guest::FunctionId;
 use crate::nursery::Nursery;
 use crate::portal::Portal;
 use crate::stream::{MsgStream, StreamOptions};
@@ -29,16 +38,28 @@ use crate::supervision::Supervision;
 #[derive(Clone, Debug)]
 pub struct Task(Arc<Inner>);
 
+/// What was called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Called {
+    /// The guest's number for the function.
+    pub(crate) function: FunctionId,
+    /// What the answer is for.
+    pub(crate) context: ContextId,
+    /// How much time the caller had left.
+    pub(crate) deadline: Option<Duration>,
+}
+
 #[derive(Debug)]
 struct Inner {
     id: u64,
     actor: Actor,
     dialog: Arc<Dialog>,
+    called: Called,
     deadline: Option<Deadline>,
     /// When it must have ended whatever its caller said.
     wall: Option<Deadline>,
     cancellation: Cancellation,
-    /// None once the task has concluded.
+    /// None once the task has ended.
     owned: Mutex<Option<Owned>>,
 }
 
@@ -59,12 +80,32 @@ struct Deadline {
 }
 
 impl Task {
-    pub(crate) fn new(id: u64, actor: Actor, dialog: Arc<Dialog>, deadline: Option<Duration>) -> Self {
+    pub(crate) fn new(id: u64, actor: Actor, dialog: Arc<Dialog>, called: Called) -> Self {
         let until = |given| Instant::now().checked_add(given).map(|until| Deadline { given, until });
         let (cancellation, owned) = (Cancellation::default(), Mutex::new(Some(Owned::default())));
         let wall = actor.limits().wall_bound().filter(|_| !Protection::Wall.is_off()).and_then(until);
-        let deadline = deadline.and_then(until);
-        Self(Arc::new(Inner { id, actor, dialog, deadline, wall, cancellation, owned }))
+        let deadline = called.deadline.and_then(until);
+        let task = Self(Arc::new(Inner { id, actor, dialog, called, deadline, wall, cancellation, owned }));
+        if let Some(bound) = deadline.into_iter().chain(wall).map(|bound| bound.until).min() {
+            task.while_running(|task| async move {
+                tokio::time::sleep_until(bound).await;
+                // Past its deadline it cancels itself, for its caller.
+                task.cancel(task.caller());
+            });
+        }
+        task
+    }
+
+    /// Does something beside the task, which ends with it.
+    fn while_running<F: Future<Output = ()> + Send + 'static>(&self, action: impl FnOnce(Self) -> F) {
+        let (task, action) = (self.clone(), action(self.clone()));
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = task.over() => {}
+                () = action => {}
+            }
+        });
     }
 
     /// Its number, unique in its actor.
@@ -117,9 +158,59 @@ impl Task {
         &self.0.actor
     }
 
-    /// Asks for the task's end. Only the first asker counts.
+    /// Asks for the task's end. Only the first asker counts. A task that has not ended a grace later is
+    /// ended, and its instance given up.
     pub fn cancel(&self, by: &ActorId) {
-        self.0.cancellation.ask(by);
+        if self.0.cancellation.ask(by) {
+            let by = by.clone();
+            self.while_running(|task| async move {
+                tokio::time::sleep(task.actor().limits().grace).await;
+                task.give_up(&by);
+            });
+        }
+    }
+
+    fn give_up(&self, by: &ActorId) {
+        let Some(owned) = self.take_owned() else { return };
+        tracing::warn!(task = self.function(), "would not end when cancelled; its instance is discarded");
+        self.actor().guest().discard(self.called());
+        self.conclude(owned, Err(Box::new(cancelled(self.function(), by))));
+    }
+
+    /// The guest's number for the function that was called.
+    pub(crate) fn called(&self) -> FunctionId {
+        self.0.called.function
+    }
+
+    /// Ends the task with this outcome, unless it has ended: only the first end counts. The outcome
+    /// leaves once everything is gone that the task opened.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn end(&self, outcome: Outcome) {
+        if let Some(owned) = self.take_owned() {
+            self.conclude(owned, outcome);
+        }
+    }
+
+    /// Runs a function of this program to the task's end; a panic is the task's failure. It is dropped
+    /// if the task is ended otherwise.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn run(self, function: impl Future<Output = Outcome> + Send + 'static) {
+        self.while_running(|task| async move {
+            let outcome = AssertUnwindSafe(function).catch_unwind().await;
+            task.end(
+                outcome
+                    .unwrap_or_else(|panic| Err(Box::new(RemoteError::new(PANIC, panic_message(&*panic))))),
+            );
+        });
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.owned().is_none()
     }
 
     /// Who asked for the task's end, if anybody did.
@@ -132,28 +223,9 @@ impl Task {
         self.0.cancellation.wait().await.clone()
     }
 
-    /// Waits until the task is cancelled; past its deadline it cancels itself, for its caller.
-    pub(crate) async fn cancelled_or_late(&self) -> ActorId {
-        let until = self.deadline().into_iter().chain(self.0.wall.map(|wall| wall.until)).min();
-        let late = async {
-            match until {
-                Some(until) => tokio::time::sleep_until(until).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            by = self.cancelled() => by,
-            () = late => {
-                self.cancel(self.caller());
-                self.cancelled().await
-            }
-        }
-    }
-
     /// A cancellation past the deadline is the deadline's, and one past the bound on every call that
     /// bound's.
-    pub(crate) fn judge_late(&self, error: Box<RemoteError>) -> Box<RemoteError> {
+    fn judge_late(&self, error: Box<RemoteError>) -> Box<RemoteError> {
         if !error.is::<ContextCancelled>() {
             return error;
         }
@@ -229,8 +301,8 @@ impl Task {
         }
     }
 
-    /// Waits until the task has an outcome.
-    async fn over(&self) {
+    /// Waits until the task has ended.
+    pub async fn over(&self) {
         let over = self.owned().as_mut().map(|owned| owned.over.get_or_insert_default().subscribe());
         if let Some(mut over) = over {
             // Nothing is ever sent: what comes is the end.
@@ -242,22 +314,41 @@ impl Task {
         self.0.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the task's contexts and nurseries and gives what it comes to: its own outcome, joined
-    /// with the failures of children that nobody was told of.
-    pub(crate) async fn conclude(&self, outcome: Outcome) -> Outcome {
-        let Owned { over, nurseries, contexts } = self.owned().take().unwrap_or_default();
+    /// What the task has opened; none if it has ended already. Nothing is opened any more.
+    fn take_owned(&self) -> Option<Owned> {
+        self.owned().take()
+    }
+
+    /// Has the outcome leave once everything is gone that the task opened.
+    fn conclude(&self, owned: Owned, outcome: Outcome) {
+        let Owned { over, nurseries, contexts } = owned;
         drop(over);
+        self.dialog().end(None);
+        let outcome = outcome.map_err(|error| self.judge_late(error));
+        if nurseries.is_empty() && contexts.is_empty() {
+            return self.answer(outcome);
+        }
+        let task = self.clone();
+        tokio::spawn(async move {
+            let outcome = task.join(nurseries, contexts, outcome).await;
+            task.answer(outcome);
+        });
+    }
+
+    /// Gives the caller its answer.
+    fn answer(&self, outcome: Outcome) {
+        let outcome = outcome.map_err(|error| Box::new(error.relayed_by(self.actor().id())));
+        self.actor().end_task(self, || self.0.dialog.link().finish(self.0.called.context, outcome));
+    }
+
+    /// Ends contexts and nurseries and gives what it comes to: the task's own outcome, joined with
+    /// the failures of children that nobody was told of.
+    async fn join(&self, nurseries: Vec<Nursery>, contexts: Vec<Weak<Dialog>>, outcome: Outcome) -> Outcome {
         let contexts: Vec<_> = contexts.iter().filter_map(Weak::upgrade).collect();
         contexts.iter().for_each(Dialog::cancel);
         let ended = join_all(contexts.iter().map(|dialog| dialog.outcome()));
         // A peer that does not answer is not waited for longer than its task's grace.
         let ended = tokio::time::timeout(self.actor().limits().grace, ended);
-        if nurseries.is_empty() {
-            if !contexts.is_empty() {
-                let _ = ended.await;
-            }
-            return outcome;
-        }
         let _ = tokio::join!(ended, join_all(nurseries.iter().map(Nursery::close)));
         let mut errors: Vec<RemoteError> = nurseries.iter().flat_map(Nursery::take_unraised).collect();
         match outcome {
@@ -270,6 +361,12 @@ impl Task {
             }
         }
     }
+}
+
+/// What a native guest said when it panicked.
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 /// One failure stands alone; several make one `NurseryError`.

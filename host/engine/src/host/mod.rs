@@ -17,7 +17,6 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use greenroom_abi::RemoteError;
 use greenroom_runtime::{Outcome, Task};
-use tokio::sync::oneshot;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{GuestTaskId, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -25,6 +24,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 pub(crate) use types::{Payload, RemoteErrorRecord};
 
 use crate::bounds::Bounds;
+use crate::callee::Reply;
 use crate::ticker::Weight;
 use crate::trap::PanicNote;
 use crate::wasi::Gate;
@@ -50,8 +50,7 @@ pub(crate) struct Host {
 
 /// A call under way.
 pub(crate) struct Running {
-    pub(crate) task: Task,
-    pub(crate) reply: oneshot::Sender<Outcome>,
+    pub(crate) reply: Reply,
     /// What it comes to if the guest exits with status 0, where that is no failure.
     pub(crate) exit: Option<Outcome>,
 }
@@ -81,7 +80,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 fn current_task(store: &mut StoreContextMut<'_, Host>) -> wasmtime::Result<Task> {
     let number = running(store)?;
     number
-        .and_then(|number| store.data().calls.get(&number).map(|running| running.task.clone()))
+        .and_then(|number| store.data().calls.get(&number).map(|running| running.reply.task().clone()))
         .ok_or_else(|| wasmtime::format_err!("this host function may be called only from a task"))
 }
 

@@ -185,7 +185,8 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     instance.func_wrap_concurrent(
         "[method]msg-stream.writable",
         |accessor, (this,): (Resource<Stream>,)| {
-            let stream = accessor.with(|mut access| access.get().table.get(&this).map(|stream| stream.shared.clone()));
+            let stream =
+                accessor.with(|mut access| access.get().table.get(&this).map(|stream| stream.shared.clone()));
             Box::pin(async move {
                 stream?.writable().await;
                 Ok(())

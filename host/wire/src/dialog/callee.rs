@@ -13,11 +13,10 @@ use greenroom_abi::{ActorId, RemoteError, payload};
 use super::Traffic;
 use super::direction::Direction;
 use super::incoming::Incoming;
-use super::outgoing::{Kind, Outgoing};
+use super::outgoing::{Frame, Kind, Outgoing};
 use crate::assembly::{Allowance, check_part};
 use crate::event::Outcome;
 use crate::id::ContextId;
-use crate::message::Message;
 use crate::violation::PeerMisbehaved;
 
 /// The callee's states. What it has sent as its stream stands in its queue.
@@ -77,15 +76,15 @@ impl End {
 #[derive(Debug)]
 pub(crate) struct Callee {
     state: State,
-    /// A `Stop` goes before the next frame.
-    torn: bool,
+    /// What goes directly before the next frame.
+    before: Option<Frame>,
     pub(crate) traffic: Traffic,
 }
 
 impl Callee {
     /// A context of which nothing has been taken in yet.
     pub(crate) fn new() -> Self {
-        Self { state: State::Opening, torn: false, traffic: Traffic::default() }
+        Self { state: State::Opening, before: None, traffic: Traffic::default() }
     }
 
     /// Whether a task runs for it.
@@ -198,19 +197,19 @@ impl Callee {
         self.state = State::Ending;
         self.traffic.incoming.close(allowance);
         if end.is_error {
-            self.torn = self.traffic.outgoing.fail(context, end.payload);
+            self.before = self.traffic.outgoing.fail(context, end.payload);
         } else {
             self.traffic.outgoing.offer(context, Kind::Return, end.payload);
         }
     }
 
-    /// Writes the next frame, and before an error what the error tore.
+    /// Writes the next frame, and what goes before it.
     pub(crate) fn transmit(&mut self, context: ContextId, out: &mut BytesMut) {
         let Some(frame) = self.traffic.outgoing.next() else {
             return;
         };
-        if mem::take(&mut self.torn) {
-            Message::Stop { context }.encode(out);
+        if let Some(before) = self.before.take() {
+            before.message(context).encode(out);
         }
         frame.message(context).encode(out);
         if let State::Running { silent, .. } = &mut self.state {

@@ -39,6 +39,7 @@ struct Item {
 }
 
 /// The next frame of a queue.
+#[derive(Debug)]
 pub(crate) enum Frame {
     /// A part of a payload; others follow.
     More(Bytes),
@@ -122,13 +123,20 @@ impl Outgoing {
         self.waiting = 0;
     }
 
-    /// Drops the queue for an error that does not wait; true if a `Stop` has to go before it,
-    /// because parts of a payload have left that will never be whole.
-    pub(crate) fn fail(&mut self, context: ContextId, error: Bytes) -> bool {
-        let torn = self.begun;
+    /// Drops the queue for an error that does not wait. Gives what has to go directly before it: a
+    /// `Stop`, because parts of a payload have left that will never be whole; or the first value, where
+    /// that is one frame, so that who waits for it does not hear of the error alone.
+    pub(crate) fn fail(&mut self, context: ContextId, error: Bytes) -> Option<Frame> {
+        let before = match self.current.take() {
+            _ if self.begun => Some(Frame::Last(Kind::Stop, Bytes::new())),
+            Some(Item { kind: Kind::Started, payload }) if payload.len() <= CHUNK => {
+                Some(Frame::Last(Kind::Started, payload))
+            }
+            _ => None,
+        };
         self.close();
         self.offer(context, Kind::Error, error);
-        torn
+        before
     }
 
     /// Takes the next frame.

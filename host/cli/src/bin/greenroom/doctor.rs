@@ -282,7 +282,9 @@ fn walls() -> Finding {
     };
     let open: Vec<String> = trees
         .iter()
-        .filter_map(|tree| Some(format!("`{}` has no {}", greenroom::harmless_line(tree.name()), missing_walls(tree)?)))
+        .filter_map(|tree| {
+            Some(format!("`{}` has no {}", greenroom::harmless_line(tree.name()), missing_walls(tree)?))
+        })
         .collect();
     match open.is_empty() {
         true => Finding::ok(format!("around all actors of {} running trees", trees.len())),

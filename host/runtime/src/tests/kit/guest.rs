@@ -87,8 +87,9 @@ impl Guest for Native {
         Err(RemoteError::of(&ModuleNotExposed { module, actor: actor.clone(), exposed: self.exposed() }))
     }
 
-    fn invoke(&self, function: FunctionId, task: Task, kwargs: Bytes) -> BoxFuture<'static, Outcome> {
-        (self.functions[function.0].1)(task, kwargs)
+    fn invoke(&self, function: FunctionId, task: Task, kwargs: Bytes) {
+        let run = self.functions[function.0].1.clone();
+        task.clone().run(async move { run(task, kwargs).await });
     }
 
     fn discard(&self, function: FunctionId) {

@@ -240,9 +240,27 @@ fn a_value_too_large_to_send_is_an_error_like_others() {
     pair.right.session.finish(context, Ok(large()));
     pair.settle();
     let events = pair.left.take_events();
-    let [Event::Ended { outcome: Err(error), .. }] = events.as_slice() else { panic!("{events:?}") };
+    let [Event::Started { .. }, Event::Ended { outcome: Err(error), .. }] = events.as_slice() else {
+        panic!("{events:?}")
+    };
     assert_eq!(error.src_type, "LimitExceeded");
     pair.assert_idle();
+}
+
+#[test]
+fn a_first_value_of_one_frame_goes_before_the_error() {
+    for (size, goes) in [(0, true), (CHUNK, true), (CHUNK + 1, false)] {
+        let mut pair = Pair::open();
+        let context = pair.left.session.start("a:b", Bytes::new(), DIALOG, pair.now).expect("not refused");
+        pair.settle();
+        pair.right.session.started(context, Bytes::from(vec![7; size])).expect("fits");
+        pair.right.session.finish(context, Err(Box::new(error("Oops"))));
+        pair.settle();
+        let events = pair.left.take_events();
+        let end = ended(context, Err(Box::new(error("Oops"))));
+        assert_eq!((events.len(), events.last()), (1 + usize::from(goes), Some(&end)), "{size}");
+        pair.assert_idle();
+    }
 }
 
 #[test]
