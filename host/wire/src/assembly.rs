@@ -70,8 +70,13 @@ impl Assembly {
             return Err(PeerMisbehaved::TooMuchBuffered(allowance.max_buffered));
         }
         allowance.buffered += chunk.len();
-        if (GROWING..ROOM).contains(&self.0.len()) && chunk.len() > self.0.capacity() - self.0.len() {
-            self.0.reserve(ROOM - self.0.len());
+        if chunk.len() > self.0.capacity() - self.0.len() {
+            // What grows is copied: the fewer times, the better.
+            self.0.reserve(match self.0.len() {
+                small @ ..GROWING => (3 * small).max(2 * chunk.len()),
+                large @ GROWING..ROOM => ROOM - large,
+                _ => chunk.len(),
+            });
         }
         self.0.extend_from_slice(chunk);
         Ok(())

@@ -14,6 +14,9 @@ use crate::config::CHUNK;
 use crate::id::ContextId;
 use crate::message::Message;
 
+/// Up to which size messages of a stream share a turn.
+const SMALL_BYTES: usize = 1024;
+
 /// What a payload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -88,6 +91,12 @@ impl Outgoing {
 
     pub(crate) fn has_data(&self) -> bool {
         self.current.is_some()
+    }
+
+    /// Whether what comes next is a small message of the stream.
+    pub(crate) fn has_small_message(&self) -> bool {
+        let small = |item: &Item| item.kind == Kind::Yield && item.payload.len() < SMALL_BYTES;
+        !self.begun && self.current.as_ref().is_some_and(small)
     }
 
     /// Queues a payload or the end of the stream; false if it has no place there.

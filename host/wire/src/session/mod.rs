@@ -26,6 +26,9 @@ use crate::outbox::{Control, Outbox};
 use crate::timer::{Deadlines, Timers};
 use streams::traffic;
 
+/// How much a context sends in its turn if it has small messages.
+const TURN_BYTES: usize = 16 * 1024;
+
 /// How many sent pings are remembered. An answer to an older one is not reported.
 const MAX_PINGS: usize = 16;
 
@@ -229,7 +232,7 @@ impl Session {
     /// or report a disconnect. So keep the budget small if a cancel should overtake data.
     pub fn poll_transmit(&mut self, out: &mut BytesMut, budget: usize) -> bool {
         let before = out.len();
-        while out.len() < budget && self.has_output() && self.transmit_frame(out) {}
+        while out.len() < budget && self.has_output() && self.transmit_turn(out, budget) {}
         out.len() > before
     }
 
@@ -265,8 +268,10 @@ impl Session {
         self.role == Role::Acceptor && matches!(self.phase, Phase::Handshake { .. })
     }
 
-    /// Writes one frame; false if there was none after all.
-    fn transmit_frame(&mut self, out: &mut BytesMut) -> bool {
+    /// Writes one frame, or some small ones as long as the budget lasts; false if there was none after
+    /// all.
+    fn transmit_turn(&mut self, out: &mut BytesMut, budget: usize) -> bool {
+        let until = budget.min(out.len() + TURN_BYTES);
         if self.outbox.transmit_control(out) {
             return true;
         }
@@ -277,8 +282,8 @@ impl Session {
         }
         while let Some(context) = self.outbox.take_turn() {
             let wrote = match self.role.opens(context) {
-                true => self.transmit_caller(context, out),
-                false => self.transmit_callee(context, out),
+                true => self.transmit_caller(context, out, until),
+                false => self.transmit_callee(context, out, until),
             };
             if wrote {
                 return true;
@@ -291,8 +296,9 @@ impl Session {
         said
     }
 
-    /// Writes the next frame of a context started here; false if it has none.
-    fn transmit_caller(&mut self, context: ContextId, out: &mut BytesMut) -> bool {
+    /// Writes the next frame of a context started here, and small messages behind it; false if it has
+    /// none.
+    fn transmit_caller(&mut self, context: ContextId, out: &mut BytesMut, until: usize) -> bool {
         let Some(caller) = self.outgoing.get_mut(&context) else {
             return false;
         };
@@ -301,6 +307,9 @@ impl Session {
         }
         let was_queued = caller.is_queued();
         caller.transmit(context, out);
+        while out.len() < until && caller.traffic.outgoing.has_small_message() {
+            caller.transmit(context, out);
+        }
         let done = !caller.traffic.outgoing.has_data();
         let sent = was_queued && !caller.is_queued();
         let place = &mut caller.traffic.place;
@@ -311,8 +320,9 @@ impl Session {
         true
     }
 
-    /// Writes the next frame of a context that the peer started; false if it has none.
-    fn transmit_callee(&mut self, context: ContextId, out: &mut BytesMut) -> bool {
+    /// Writes the next frame of a context that the peer started, and small messages behind it; false if
+    /// it has none.
+    fn transmit_callee(&mut self, context: ContextId, out: &mut BytesMut, until: usize) -> bool {
         let Some(callee) = self.incoming.get_mut(&context) else {
             return false;
         };
@@ -320,6 +330,9 @@ impl Session {
             return false;
         }
         callee.transmit(context, out);
+        while out.len() < until && callee.traffic.outgoing.has_small_message() {
+            callee.transmit(context, out);
+        }
         let done = !callee.traffic.outgoing.has_data();
         self.outbox.took_turn(context, &mut callee.traffic.place, done);
         if done && callee.is_ending() {

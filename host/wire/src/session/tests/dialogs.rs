@@ -156,16 +156,19 @@ fn credit_and_cancels_overtake_data() {
 
 #[test]
 fn contexts_with_streams_take_turns() {
-    let (mut pair, context) = dialog();
-    let call = pair.left.session.start("a:b", Bytes::new(), CALL, pair.now).expect("not refused");
-    for payload in [bytes(b"1"), bytes(b"2"), bytes(b"3")] {
-        pair.left.session.send(context, payload).expect("fits");
+    for (size, order) in [(1, [0, 1, 2, 3, 4]), (1024, [0, 1, 4, 2, 3])] {
+        let (mut pair, context) = dialog();
+        let call = pair.left.session.start("a:b", Bytes::new(), CALL, pair.now).expect("not refused");
+        let messages = [1, 2, 3].map(|number| Bytes::from(vec![number; size]));
+        for message in &messages {
+            pair.left.session.send(context, message.clone()).expect("fits");
+        }
+        let later = pair.left.session.start("a:c", Bytes::new(), CALL, pair.now).expect("not refused");
+        pair.settle();
+        let [one, two, three] = messages.map(|payload| message(context, &payload));
+        let all = [started(call, "a:b", b""), one, two, three, started(later, "a:c", b"")];
+        assert_eq!(pair.right.take_events(), order.map(|place| all[place].clone()), "of {size} bytes");
     }
-    let later = pair.left.session.start("a:c", Bytes::new(), CALL, pair.now).expect("not refused");
-    pair.settle();
-    let [one, two, three] = [b"1", b"2", b"3"].map(|payload| message(context, &bytes(payload)));
-    let (first, second) = (started(call, "a:b", b""), started(later, "a:c", b""));
-    assert_eq!(pair.right.take_events(), [first, one, second, two, three]);
 }
 
 #[test]
