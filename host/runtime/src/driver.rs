@@ -37,6 +37,9 @@ use crate::task::Task;
 /// How much is read before what was read is handled. One socket buffer's worth.
 const READ_BYTES: usize = 64 * 1024;
 
+/// How much there is room for at least when something is read.
+const LEAST_READ_BYTES: usize = READ_BYTES / 4;
+
 /// How much is encoded before it is written.
 const WRITE_BYTES: usize = 64 * 1024;
 
@@ -241,7 +244,10 @@ impl Driver {
 
     /// Reads what is there, up to one buffer; says whether anything was.
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
-        self.input.reserve(READ_BYTES);
+        // What was read before may still be held, and then more room is another block.
+        if self.input.capacity() - self.input.len() < LEAST_READ_BYTES {
+            self.input.reserve(READ_BYTES);
+        }
         match pin!(self.pipe.read_buf(&mut self.input)).poll(cx) {
             Poll::Pending => Ok(false),
             Poll::Ready(Err(_) | Ok(0)) => Err(Broken::Ended),

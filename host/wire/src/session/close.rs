@@ -33,7 +33,7 @@ impl Session {
             self.outbox.clear();
         }
         self.phase = Phase::Leaving;
-        for (context, mut caller) in mem::take(&mut self.outgoing) {
+        for (context, mut caller) in self.outgoing.take() {
             self.outbox.withdraw(&mut caller.traffic.place);
             if caller.is_awaited() {
                 let outcome = Err(Box::new(caller.cancelled(None)));
@@ -153,7 +153,7 @@ impl Session {
     }
 
     fn end_outgoing(&mut self, error: impl Fn(&Caller, &Config) -> RemoteError) {
-        for (context, caller) in mem::take(&mut self.outgoing) {
+        for (context, caller) in self.outgoing.take() {
             if caller.is_awaited() {
                 let outcome = Err(Box::new(error(&caller, &self.config)));
                 self.events.push_back(Event::Ended { context, outcome });

@@ -4,7 +4,6 @@
 //! what is sent in return beyond the queue it goes to. Invariant: a message is either taken in
 //! completely or is a violation; no part of a bad one has an effect.
 
-use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -202,13 +201,11 @@ impl Session {
     }
 
     fn handle_end(&mut self, context: ContextId, last: Bytes, is_error: bool) -> Result<(), PeerMisbehaved> {
-        let Entry::Occupied(mut caller) = self.outgoing.entry(context) else {
-            return Err(PeerMisbehaved::NotOpen(context));
-        };
-        let outcome = caller.get_mut().end(context, last, is_error, &mut self.allowance)?;
-        let mut caller = caller.remove();
+        let caller = self.outgoing.get_mut(&context).ok_or(PeerMisbehaved::NotOpen(context))?;
+        let outcome = caller.end(context, last, is_error, &mut self.allowance)?;
         self.outbox.withdraw(&mut caller.traffic.place);
         caller.due().into_iter().for_each(|due| self.deadlines.remove(due, context));
+        self.outgoing.remove(&context);
         if let Some(outcome) = outcome {
             self.events.push_back(Event::Ended { context, outcome });
         }

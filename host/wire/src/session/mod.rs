@@ -5,12 +5,13 @@
 //! every started context ends with exactly one event, also when the connection does.
 
 mod close;
+mod contexts;
 mod input;
 mod streams;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -24,6 +25,7 @@ use crate::id::{ContextId, Role};
 use crate::message::VERSION;
 use crate::outbox::{Control, Outbox};
 use crate::timer::{Deadlines, Timers};
+use contexts::Contexts;
 use streams::traffic;
 
 /// How much a context sends in its turn if it has small messages.
@@ -86,10 +88,8 @@ pub struct Session {
     role: Role,
     config: Config,
     phase: Phase,
-    // Ordered maps: a peer chooses ids, so a cheap hash would let it force collisions; and
-    // contexts end in the order of their ids whatever ends them.
-    outgoing: BTreeMap<ContextId, Caller>,
-    incoming: BTreeMap<ContextId, Callee>,
+    outgoing: Contexts<Caller>,
+    incoming: Contexts<Callee>,
     next_outgoing: ContextId,
     last_incoming: Option<ContextId>,
     allowance: Allowance,
@@ -113,8 +113,8 @@ impl Session {
         Self {
             role,
             phase: Phase::Handshake { until: now.checked_add(config.handshake_timeout) },
-            outgoing: BTreeMap::new(),
-            incoming: BTreeMap::new(),
+            outgoing: Contexts::default(),
+            incoming: Contexts::default(),
             next_outgoing: role.first_id(),
             last_incoming: None,
             allowance: Allowance::new(config.max_payload, config.max_buffered),

@@ -4,10 +4,9 @@
 //! and from the frame to the event. Must not know: how contexts start and end. Invariant: what a
 //! context no longer has a place for is dropped here, and said by nobody.
 
-use std::collections::BTreeMap;
-
 use bytes::{Bytes, BytesMut};
 
+use super::contexts::Contexts;
 use super::{Phase, Session};
 use crate::assembly::Allowance;
 use crate::dialog::{Callee, Caller, Incoming, Kind, Traffic};
@@ -20,8 +19,8 @@ use crate::violation::PeerMisbehaved;
 /// What goes either way in a context of either side.
 pub(super) fn traffic<'a>(
     role: Role,
-    outgoing: &'a mut BTreeMap<ContextId, Caller>,
-    incoming: &'a mut BTreeMap<ContextId, Callee>,
+    outgoing: &'a mut Contexts<Caller>,
+    incoming: &'a mut Contexts<Callee>,
     context: ContextId,
 ) -> Option<&'a mut Traffic> {
     match role.opens(context) {
