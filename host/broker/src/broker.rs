@@ -33,7 +33,7 @@ use crate::quota::{self, Standing};
 use crate::registry::beyond::Beyond;
 use crate::registry::{Entry, Publication, Registry, RegistryError};
 use crate::report::{Report, Stream};
-use crate::spawner::{Process, Spawner};
+use crate::spawner::{Kind, Order, Process, Spawner};
 use crate::station::{self, Answer, Logbook, Place, Reply, Reporter, Visit};
 use crate::tree::{Birth, Failure, Key, MAX_NAME_BYTES, Record, Stage, Step, Tree, Waiter, check_name};
 use crate::visits;
@@ -375,10 +375,18 @@ impl Loop {
         let id = ActorId { name: spec.name.clone(), uuid: key.to_string() };
         let (near, far) = socket_pipe()?;
         let (ours, theirs) = socket_channel()?;
+        let kind =
+            Kind { components: resolved.components, modules: resolved.modules, rights: spec.rights.clone() };
+        let title = format!("{TITLE}{}/{}", self.settings.tree, path.join("/"));
+        let catalogue = &self.settings.catalogue;
+        let code = || kind.components.iter().map(|component| catalogue.code(*component)).collect();
+        let order = Order { title: &title, control: theirs, kind: &kind, code: &code };
+        let Process { pid, pidfd, stdout, stderr, reap, is_prepared } = self.settings.spawner.spawn(order)?;
+        tracing::debug!(actor = %id, pid, forked = is_prepared, "process started");
+        let sent = if is_prepared { Vec::new() } else { code()? };
+        let components = sent.len();
         let mut attachments = vec![far];
-        for component in &resolved.components {
-            attachments.push(attach(self.settings.catalogue.code(*component)?));
-        }
+        attachments.extend(sent.into_iter().map(attach));
         for grant in &granted {
             attachments.push(attach(grant.descriptor()?));
         }
@@ -391,8 +399,8 @@ impl Loop {
             path: path.clone(),
             is_root,
             parent: parent_id,
-            components: resolved.components.len(),
-            modules: resolved.modules.clone(),
+            components,
+            modules: kind.modules.clone(),
             dirs: granted.iter().map(|grant| (grant.guest_path(), grant.writable())).collect(),
             env: spec.env.clone(),
             args: spec.args.clone(),
@@ -402,14 +410,11 @@ impl Loop {
             without: self.settings.without.names(),
             log: self.settings.log.clone(),
         };
-        let title = format!("{TITLE}{}/{}", self.settings.tree, path.join("/"));
-        let Process { pid, pidfd, stdout, stderr, reap } = self.settings.spawner.spawn(&title, theirs)?;
-        tracing::debug!(actor = %id, pid, "process started");
         let tail = Tail::default();
         let reporter = self.reporter(&id, &path);
         let out = output::read(stdout, Stream::Stdout, None, reporter.clone(), &limits)?;
         let err = output::read(stderr, Stream::Stderr, Some(tail.clone()), reporter.clone(), &limits)?;
-        self.watch.process(key, pidfd.try_clone()?, reap, out, err)?;
+        self.watch.process(key, pidfd.clone(), reap, out, err)?;
         let packets = self.watch.channel(key, reporter, &limits, channel_from_fd(ours)?);
         let record = Record {
             path,
@@ -429,8 +434,8 @@ impl Loop {
             }),
             pidfd: Some(pidfd),
             grants: granted,
-            components: resolved.components,
-            modules: resolved.modules,
+            components: kind.components,
+            modules: kind.modules,
             tail,
             ..Record::new(id, pid, packets)
         };

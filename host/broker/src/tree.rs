@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use greenroom_abi::kind::Exit;
@@ -62,7 +63,7 @@ pub(crate) struct Record {
     pub(crate) ladder: Option<Ladder>,
     pub(crate) packets: mpsc::UnboundedSender<Packet>,
     /// The way to signal its process; none for the operator, which is this process.
-    pub(crate) pidfd: Option<OwnedFd>,
+    pub(crate) pidfd: Option<Arc<OwnedFd>>,
     pub(crate) grants: Vec<Grant>,
     /// The components its modules come from, by their number in the catalogue.
     pub(crate) components: Vec<usize>,

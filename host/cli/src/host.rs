@@ -12,7 +12,7 @@ use std::time::Duration;
 use greenroom_abi::RemoteError;
 use greenroom_broker::{
     ACTOR, Broker, Catalogue, ExecSpawner, Grant, GrantError, Registry, RegistryError, Report, Settings,
-    StartError, Without,
+    StartError, Without, ZygoteSpawner,
 };
 use greenroom_engine::LoadError;
 use greenroom_runtime::{Actor, Identity, Idle, Nursery, Portal, Supervision};
@@ -132,7 +132,10 @@ impl Host {
             stdin: setup.stdin,
             log: setup.log,
             registry: setup.registry,
-            spawner: Box::new(ExecSpawner { program: setup.program, arguments: vec![ACTOR.to_owned()] }),
+            spawner: Box::new(ZygoteSpawner::new(ExecSpawner {
+                program: setup.program,
+                arguments: vec![ACTOR.to_owned()],
+            })),
             reports: sender,
         })?;
         let identity = Identity {
