@@ -153,7 +153,7 @@ async fn serve(
     };
     let loaded = async {
         let Outfit { engine, linked } =
-            enclose(&init, outfit, &components, &grants).map_err(|error| error.to_string())?;
+            enclose(&init, outfit, components, &grants).map_err(|error| error.to_string())?;
         Modules::load(&engine, linked, grants, &init.limits).await.map_err(|error| error.to_string())
     };
     let loaded = tokio::select! {
@@ -191,7 +191,7 @@ async fn serve(
 fn enclose(
     init: &Init,
     outfit: Option<Outfit>,
-    components: &[LoadedComponent],
+    components: Vec<LoadedComponent>,
     grants: &Grants,
 ) -> Result<Outfit, Box<dyn std::error::Error>> {
     let folders = grants.dirs.iter().map(|(_, folder, writable)| (folder.as_fd(), *writable));
@@ -203,7 +203,7 @@ fn enclose(
     }
     let engine = Engine::new()?;
     let outer = walls.raise_first()?;
-    let mapped = Mapped::map(&engine, &init.modules, components)?;
+    let mapped = Mapped::map(&engine, &init.modules, &components)?;
     outer.raise_last()?;
     let linked = Linked::link(&engine, &init.modules, &mapped, &init.rights)?;
     Ok(Outfit { engine, linked })
