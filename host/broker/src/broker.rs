@@ -617,8 +617,9 @@ impl Loop {
 
     fn handle_due(&mut self) {
         let now = Instant::now();
-        for key in self.tree.keys() {
+        for key in self.tree.late(now) {
             let held_up = self.tree.held_up(key);
+            // What has been done for another may have changed it.
             let Some(record) =
                 self.tree.get_mut(key).filter(|record| record.due().is_some_and(|due| due <= now))
             else {
@@ -703,7 +704,7 @@ impl Loop {
         self.retire(actor);
         introduce::announce_exit(&mut self.tree, actor, &exit);
         let children = self.tree.get(actor).map(|record| record.children.clone()).unwrap_or_default();
-        for child in children.into_iter().filter(|_| !Protection::Descendants.is_off()) {
+        for child in children.into_values().filter(|_| !Protection::Descendants.is_off()) {
             self.kill(child);
         }
         for pruned in self.tree.prune(actor) {

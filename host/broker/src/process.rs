@@ -198,11 +198,14 @@ fn enclose(
     let code = components.iter().map(|component| component.code.as_fd());
     let walls = walls_around(init, folders.collect(), code.collect())?;
     if let Some(outfit) = outfit {
-        walls.raise_first()?.raise_last()?;
+        let outer = walls.raise_first()?;
+        outfit.engine.set_clock()?;
+        outer.raise_last()?;
         return Ok(outfit);
     }
     let engine = Engine::new()?;
     let outer = walls.raise_first()?;
+    engine.set_clock()?;
     let mapped = Mapped::map(&engine, &init.modules, &components)?;
     outer.raise_last()?;
     let linked = Linked::link(&engine, &init.modules, &mapped, &init.rights)?;

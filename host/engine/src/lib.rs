@@ -7,6 +7,7 @@
 mod bounds;
 mod cache;
 mod callee;
+mod clock;
 mod compile;
 mod engine;
 mod host;

@@ -102,8 +102,8 @@ pub enum ModuleError {
     /// The actor is not one that the modules were linked for.
     #[error("the modules were linked for an actor with other rights")]
     OtherRights,
-    /// The process may not have the threads it needs.
-    #[error("cannot start the epoch thread: {0}")]
+    /// The process may not have the timer it needs.
+    #[error("cannot set the clock that ends turns: {0}")]
     Ticker(std::io::Error),
 }
 

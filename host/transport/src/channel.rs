@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, sendmsg, socketpair,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::io::{DuplexStream, Interest};
@@ -145,7 +145,9 @@ fn send_now(socket: &OwnedFd, packet: &Packet) -> io::Result<()> {
 }
 
 fn receive_now(socket: &OwnedFd) -> io::Result<Option<Packet>> {
-    let mut bytes = vec![0; MAX_PACKET_BYTES];
+    // How long the next packet is. Memory for the longest would be touched for each.
+    let (_, length) = recv(socket, &mut [0_u8; 0], RecvFlags::PEEK | RecvFlags::TRUNC)?;
+    let mut bytes = vec![0; length.min(MAX_PACKET_BYTES)];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_ATTACHMENTS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received =

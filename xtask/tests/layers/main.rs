@@ -139,6 +139,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("host/sandbox/src/kernel.rs", "asks the kernel for what has no safe function"),
     ("host/sandbox/tests/walls/prison.rs", "forks to try walls in a process with one thread"),
     ("host/engine/src/cache.rs", "loads code that the same engine compiled"),
+    ("host/engine/src/clock.rs", "has the kernel interrupt a thread"),
     ("host/transport/src/channel.rs", "registers a socket with the reactor"),
     ("modules/failing/src/lib.rs", "shows a trap"),
     ("tests/fuzz/fuzz_targets/acceptor.rs", "what libFuzzer calls"),
