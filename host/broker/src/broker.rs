@@ -14,8 +14,10 @@ use greenroom_abi::kind::{Exit, PermissionDenied, SpawnFailed};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_sabotage::Protection;
 use greenroom_sandbox::Without;
-use greenroom_transport::{Attachment, Channel, attach, channel_from_fd, socket_channel, socket_pipe};
-use greenroom_wire::control::{Init, Limits, RequestId, Rights, SpawnSpec, ToActor, ToBroker};
+use greenroom_transport::{
+    Attachment, Channel, Packet, attach, channel_from_fd, send_first, socket_channel, socket_pipe,
+};
+use greenroom_wire::control::{Init, Limits, RequestId, Rights, SpawnSpec, ToActor, ToBroker, encode};
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -379,14 +381,10 @@ impl Loop {
             Kind { components: resolved.components, modules: resolved.modules, rights: spec.rights.clone() };
         let title = format!("{TITLE}{}/{}", self.settings.tree, path.join("/"));
         let catalogue = &self.settings.catalogue;
-        let code = || kind.components.iter().map(|component| catalogue.code(*component)).collect();
-        let order = Order { title: &title, control: theirs, kind: &kind, code: &code };
-        let Process { pid, pidfd, stdout, stderr, reap, is_prepared } = self.settings.spawner.spawn(order)?;
-        tracing::debug!(actor = %id, pid, forked = is_prepared, "process started");
-        let sent = if is_prepared { Vec::new() } else { code()? };
-        let components = sent.len();
+        let code = || -> io::Result<Vec<OwnedFd>> {
+            kind.components.iter().map(|component| catalogue.code(*component)).collect()
+        };
         let mut attachments = vec![far];
-        attachments.extend(sent.into_iter().map(attach));
         for grant in &granted {
             attachments.push(attach(grant.descriptor()?));
         }
@@ -394,12 +392,12 @@ impl Loop {
         if let Some(stdin) = stdin {
             attachments.push(attach(stdin.try_clone()?));
         }
-        let init = Init {
+        let mut init = Init {
             id: id.clone(),
             path: path.clone(),
             is_root,
             parent: parent_id,
-            components,
+            components: 0,
             modules: kind.modules.clone(),
             dirs: granted.iter().map(|grant| (grant.guest_path(), grant.writable())).collect(),
             env: spec.env.clone(),
@@ -410,12 +408,35 @@ impl Loop {
             without: self.settings.without.names(),
             log: self.settings.log.clone(),
         };
+        let order = Order { title: &title, control: theirs, kind: &kind, code: &code };
+        let Process { pid, pidfd, stdout, stderr, reap, is_prepared } = self.settings.spawner.spawn(order)?;
+        tracing::debug!(actor = %id, pid, forked = is_prepared, "process started");
         let tail = Tail::default();
         let reporter = self.reporter(&id, &path);
-        let out = output::read(stdout, Stream::Stdout, None, reporter.clone(), &limits)?;
-        let err = output::read(stderr, Stream::Stderr, Some(tail.clone()), reporter.clone(), &limits)?;
+        let equip = || {
+            if !is_prepared {
+                let code = code()?;
+                init.components = code.len();
+                attachments.splice(1..1, code.into_iter().map(attach));
+            }
+            // It waits for this already: all else can wait for that.
+            let bytes = encode(&ToActor::Init(Box::new(init))).map_err(io::Error::other)?;
+            send_first(&ours, &Packet { bytes, attachments })?;
+            let out = output::read(stdout, Stream::Stdout, None, reporter.clone(), &limits)?;
+            let err = output::read(stderr, Stream::Stderr, Some(tail.clone()), reporter.clone(), &limits)?;
+            Ok((out, err, channel_from_fd(ours)?))
+        };
+        let (out, err, channel) = match equip() {
+            Ok(equipped) => equipped,
+            Err(error) => {
+                // Nobody else knows of it.
+                let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+                reap();
+                return Err(error);
+            }
+        };
         self.watch.process(key, pidfd.clone(), reap, out, err)?;
-        let packets = self.watch.channel(key, reporter, &limits, channel_from_fd(ours)?);
+        let packets = self.watch.channel(key, reporter, &limits, channel);
         let record = Record {
             path,
             // A tree's root is found by all.
@@ -439,7 +460,6 @@ impl Loop {
             tail,
             ..Record::new(id, pid, packets)
         };
-        record.tell(&ToActor::Init(Box::new(init)), attachments);
         self.tree.insert(key, record);
         Ok(())
     }

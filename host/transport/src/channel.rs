@@ -41,6 +41,15 @@ pub struct Packet {
     pub attachments: Vec<Attachment>,
 }
 
+impl Packet {
+    fn check(&self) -> io::Result<()> {
+        if self.bytes.len() > MAX_PACKET_BYTES || self.attachments.len() > MAX_ATTACHMENTS {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "control message too large"));
+        }
+        Ok(())
+    }
+}
+
 /// One end of a packet channel. Both directions may be used at once.
 #[derive(Debug)]
 pub enum Channel {
@@ -75,6 +84,15 @@ pub fn channel_from_fd(fd: OwnedFd) -> io::Result<Channel> {
     Ok(Channel::Socket(unsafe { AsyncFd::register(fd)? }))
 }
 
+/// Sends the first packet over an end made by [`socket_channel`] that is no channel yet: there is room.
+///
+/// # Errors
+/// As [`Channel::send`].
+pub fn send_first(socket: &OwnedFd, packet: &Packet) -> io::Result<()> {
+    packet.check()?;
+    send_now(socket, packet)
+}
+
 /// A connected pair in this process's memory.
 pub fn memory_channel() -> (Channel, Channel) {
     let (a_sender, b_receiver) = mpsc::unbounded_channel();
@@ -99,9 +117,7 @@ impl Channel {
     /// # Cancel safety
     /// The packet is sent whole or not at all.
     pub async fn send(&self, packet: Packet) -> io::Result<()> {
-        if packet.bytes.len() > MAX_PACKET_BYTES || packet.attachments.len() > MAX_ATTACHMENTS {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "control message too large"));
-        }
+        packet.check()?;
         match self {
             Self::Socket(socket) => socket.async_io(Interest::WRITABLE, |fd| send_now(fd, &packet)).await,
             Self::Memory { sender, .. } => {

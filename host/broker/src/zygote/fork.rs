@@ -46,6 +46,16 @@ pub(super) fn fork_sibling() -> io::Result<Option<Pid>> {
     }
 }
 
+/// Gives memory back that is free but still there: each copy would have it copied.
+#[expect(unsafe_code, reason = "no safe function has the C library give memory back")]
+pub(super) fn tidy_up() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call takes no pointers, and touches free memory alone.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// The descriptors that are open, in order, but for those that are named.
 pub(super) fn open_descriptors(but: &[RawFd]) -> io::Result<Vec<RawFd>> {
     let mut open = Vec::new();

@@ -16,7 +16,7 @@ use greenroom_wire::control;
 use rustix::net::{RecvFlags, SocketType};
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
-use super::fork::{Title, close_all_but, fork_sibling, open_descriptors};
+use super::fork::{Title, close_all_but, fork_sibling, open_descriptors, tidy_up};
 use super::talk::{self, Buffer};
 use super::{Prepared, TITLE, ZYGOTE};
 use crate::process::{ACTOR, Outfit, run_forked};
@@ -73,6 +73,7 @@ fn live() -> io::Result<Option<Born>> {
     let kept = open_descriptors(&[socket.as_raw_fd()])?;
     talk::send(&socket, &told.map_err(io::Error::other)?, &[])?;
     let mut buffer = Buffer::short();
+    tidy_up();
     loop {
         let Some((name, fds)) = talk::receive(&socket, &mut buffer, RecvFlags::empty())? else {
             return Ok(None);
