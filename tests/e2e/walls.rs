@@ -24,11 +24,7 @@ fn take_away(call: i64) {
 }
 
 fn root() -> SpawnSpec {
-    SpawnSpec {
-        name: "root".to_owned(),
-        modules: vec!["faults/faults".to_owned()],
-        ..SpawnSpec::default()
-    }
+    SpawnSpec { name: "root".to_owned(), modules: vec!["faults/faults".to_owned()], ..SpawnSpec::default() }
 }
 
 /// Starts a tree without some walls, and ends it again.

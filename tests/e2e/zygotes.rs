@@ -63,25 +63,23 @@ fn read(pid: i32, what: &str) -> String {
 
 /// What of a process's state does not depend on which process it is.
 fn state(pid: i32) -> BTreeSet<String> {
-    const SAME: [&str; 14] = [
+    const SAME: [&str; 13] = [
         "Umask:",
         "PPid:",
         "TracerPid:",
         "Uid:",
         "Gid:",
         "Groups:",
-        "NStgid:",
+        "Threads:",
         "SigBlk:",
         "SigIgn:",
         "CapInh:",
-        "CapPrm:",
         "CapEff:",
         "NoNewPrivs:",
         "Seccomp",
     ];
     let status = read(pid, "status");
-    let lines = status.lines().filter(|line| SAME.iter().any(|key| line.starts_with(key)));
-    let lines = lines.filter(|line| !line.starts_with("NStgid:")).map(str::to_owned);
+    let lines = status.lines().filter(|line| SAME.iter().any(|key| line.starts_with(key))).map(str::to_owned);
     lines.chain([read(pid, "limits"), read(pid, "environ"), read(pid, "oom_score_adj")]).collect()
 }
 
@@ -194,6 +192,28 @@ fn a_forked_actor_has_nothing_of_its_siblings() {
             let shared =
                 maps.lines().find(|line| line.split(' ').nth(1).is_some_and(|rights| rights.ends_with('s')));
             assert_eq!(shared, None, "{}", child.name);
+        }
+        world.end().await;
+    });
+}
+
+#[test]
+fn an_idle_actor_has_one_thread_which_sleeps() {
+    alone(async |place| {
+        let world = world(place).await;
+        for child in pair(&world, &[]).await {
+            world.call::<u64>(&[&child.name], "faults:sleep_ms", &json!({"ms": 0})).await.expect("it lives");
+            let switches = || -> Vec<String> {
+                let status = read(child.pid, "status");
+                status.lines().filter(|line| line.contains("ctxt_switches")).map(str::to_owned).collect()
+            };
+            until("it does nothing for a third of a second", SOON, async || {
+                let before = switches();
+                tokio::time::sleep(Duration::from_millis(330)).await;
+                (switches() == before).then_some(())
+            })
+            .await;
+            assert!(state(child.pid).contains("Threads:\t1"), "{}: {:?}", child.name, state(child.pid));
         }
         world.end().await;
     });

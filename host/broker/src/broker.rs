@@ -398,7 +398,7 @@ impl Loop {
             is_root,
             parent: parent_id,
             components: 0,
-            modules: kind.modules.clone(),
+            modules: Vec::new(),
             dirs: granted.iter().map(|grant| (grant.guest_path(), grant.writable())).collect(),
             env: spec.env.clone(),
             args: spec.args.clone(),
@@ -417,6 +417,7 @@ impl Loop {
             if !is_prepared {
                 let code = code()?;
                 init.components = code.len();
+                init.modules = kind.modules.clone();
                 attachments.splice(1..1, code.into_iter().map(attach));
             }
             // It waits for this already: all else can wait for that.

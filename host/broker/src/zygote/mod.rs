@@ -33,9 +33,11 @@ pub const ZYGOTE: &str = "zygote";
 /// What its title is.
 const TITLE: &str = "greenroom: zygote";
 
-/// The longest title of an actor that a zygote has room for, with what follows it. Those of longer
-/// titles are executed.
-const ROOM: usize = 3 * 1024;
+/// The longest title of an actor that is forked. Those of longer ones are executed.
+const MAX_TITLE: usize = 3 * 1024;
+
+/// How many spaces a zygote is executed with: room for a title and what follows it.
+const ROOM: usize = MAX_TITLE + 64;
 
 /// How a zygote's preparation went: why not, if it failed.
 #[derive(Debug, Serialize, Deserialize)]

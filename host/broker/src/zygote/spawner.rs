@@ -28,7 +28,7 @@ use rustix::process::{
 use tokio::task::AbortHandle;
 
 use super::talk::{self, Buffer};
-use super::{Prepared, ROOM, TITLE, ZYGOTE};
+use super::{MAX_TITLE, Prepared, ROOM, TITLE, ZYGOTE};
 use crate::spawner::{ExecSpawner, Kind, Order, Process, Spawner};
 use crate::watch::readable;
 
@@ -191,6 +191,9 @@ impl Zygote {
             let Prepared(prepared) = control::decode(&said).map_err(io::Error::other)?;
             prepared.map_err(io::Error::other)?;
             self.is_ready = true;
+        }
+        if order.title.len() > MAX_TITLE {
+            return Ok(None);
         }
         let ((stdout, out), (stderr, err)) = (pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?);
         talk::send(&self.socket, order.title.as_bytes(), &[order.control.as_fd(), out.as_fd(), err.as_fd()])?;
