@@ -34,3 +34,4 @@ mod talk;
 mod tour;
 mod volume;
 mod walls;
+mod zygotes;

@@ -11,7 +11,7 @@ use greenroom::{
     CompileBounds, CompileError, Compiler as _, ExecCompiler, RemoteError, SpawnSpec, Wall, Without,
 };
 use greenroom_tests::kind::SpawnFailed;
-use greenroom_tests::{Options, Place, Signal, World, alone, guest, kill, program};
+use greenroom_tests::{Options, Place, Signal, World, alone, guest, kill, program, zygotes};
 
 /// Has the kernel answer a call as if it did not have it: to this thread, and all that it starts.
 fn take_away(call: i64) {
@@ -23,17 +23,33 @@ fn take_away(call: i64) {
     seccompiler::apply_filter(&program).expect("a wall to test walls with");
 }
 
+fn root() -> SpawnSpec {
+    SpawnSpec { name: "root".to_owned(), modules: vec!["faults/faults".to_owned()], ..SpawnSpec::default() }
+}
+
 /// Starts a tree without some walls, and ends it again.
 async fn attempt(place: &Place, without: Without) -> Result<(), Box<RemoteError>> {
     let world = World::empty(place, Options { without, ..Options::default() });
-    let spec = SpawnSpec {
-        name: "root".to_owned(),
-        modules: vec!["faults/faults".to_owned()],
-        ..SpawnSpec::default()
-    };
-    let started = world.host().nursery().start(spec, None).await.map(drop);
+    let started = world.host().nursery().start(root(), None).await.map(drop);
     world.end().await;
     started
+}
+
+/// Starts actors of one kind until one was forked off a zygote that was ready; gives what each failed with.
+async fn attempts(place: &Place) -> Vec<Box<RemoteError>> {
+    let world = World::empty(place, Options::default());
+    let mut errors = Vec::new();
+    let mut ready = None;
+    // It says that it is ready just before it waits for orders.
+    while ready.is_none_or(|since: Instant| since.elapsed() < Duration::from_millis(500)) {
+        errors.push(world.host().nursery().start(root(), None).await.expect_err("a wall is missing"));
+        if ready.is_none() && zygotes().iter().any(|zygote| status(*zygote, "State").starts_with('S')) {
+            ready = Some(Instant::now());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.end().await;
+    errors
 }
 
 /// Nothing starts, and nothing is compiled, on a kernel without this wall, unless it is left out.
@@ -46,6 +62,12 @@ async fn lacking(place: &Place, call: i64, wall: Wall) {
     assert!(failed.reason.contains(&format!("the wall `{wall}` cannot be raised")), "{failed:?}");
     assert!(failed.reason.contains(&format!("--without {wall}")), "{failed:?}");
     attempt(place, [wall].into_iter().collect()).await.expect("it goes without");
+
+    // Those that are forked raise the same walls, or none comes up.
+    for error in attempts(place).await {
+        let failed: SpawnFailed = error.downcast().expect("it cannot start");
+        assert!(failed.reason.contains(&format!("the wall `{wall}` cannot be raised")), "{failed:?}");
+    }
 
     // Nor is anything compiled.
     let wasm = fs::read(guest("hello")).expect("a component");

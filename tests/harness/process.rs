@@ -13,6 +13,9 @@ pub use rustix::process::Signal;
 /// What every actor's title begins with.
 const TITLE: &str = "greenroom: ";
 
+/// What every zygote's title is.
+const ZYGOTE: &str = "greenroom: zygote";
+
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
@@ -64,6 +67,30 @@ pub fn actors(tree: &str) -> BTreeMap<String, i32> {
         place.starts_with(tree).then_some((place, pid))
     });
     named.collect()
+}
+
+/// The zygotes of this process's brokers, zombies not counted.
+pub fn zygotes() -> Vec<i32> {
+    let own = std::process::id().cast_signed();
+    let all = Process::all().into_iter();
+    all.filter(|process| process.parent == own && process.title == ZYGOTE)
+        .map(|process| process.pid)
+        .collect()
+}
+
+/// Whether a process was forked and has executed nothing since.
+///
+/// # Panics
+/// If it is not there.
+#[must_use]
+pub fn is_forked(pid: i32) -> bool {
+    /// A flag of the kernel's: `PF_FORKNOEXEC`.
+    const FORKED: u32 = 0x40;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
+    // The name, in parentheses, may hold anything; the flags are the ninth field.
+    let fields = stat.rfind(')').and_then(|end| stat.get(end + 2..)).expect("a name");
+    let flags: u32 = fields.split(' ').nth(6).and_then(|field| field.parse().ok()).expect("flags");
+    flags & FORKED != 0
 }
 
 /// Sends a signal to a process that is known to be there.

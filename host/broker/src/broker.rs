@@ -14,8 +14,10 @@ use greenroom_abi::kind::{Exit, PermissionDenied, SpawnFailed};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_sabotage::Protection;
 use greenroom_sandbox::Without;
-use greenroom_transport::{Attachment, Channel, attach, channel_from_fd, socket_channel, socket_pipe};
-use greenroom_wire::control::{Init, Limits, RequestId, Rights, SpawnSpec, ToActor, ToBroker};
+use greenroom_transport::{
+    Attachment, Channel, Packet, attach, channel_from_fd, send_first, socket_channel, socket_pipe,
+};
+use greenroom_wire::control::{Init, Limits, RequestId, Rights, SpawnSpec, ToActor, ToBroker, encode};
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -33,7 +35,7 @@ use crate::quota::{self, Standing};
 use crate::registry::beyond::Beyond;
 use crate::registry::{Entry, Publication, Registry, RegistryError};
 use crate::report::{Report, Stream};
-use crate::spawner::{Process, Spawner};
+use crate::spawner::{Kind, Order, Process, Spawner};
 use crate::station::{self, Answer, Logbook, Place, Reply, Reporter, Visit};
 use crate::tree::{Birth, Failure, Key, MAX_NAME_BYTES, Record, Stage, Step, Tree, Waiter, check_name};
 use crate::visits;
@@ -375,10 +377,14 @@ impl Loop {
         let id = ActorId { name: spec.name.clone(), uuid: key.to_string() };
         let (near, far) = socket_pipe()?;
         let (ours, theirs) = socket_channel()?;
+        let kind =
+            Kind { components: resolved.components, modules: resolved.modules, rights: spec.rights.clone() };
+        let title = format!("{TITLE}{}/{}", self.settings.tree, path.join("/"));
+        let catalogue = &self.settings.catalogue;
+        let code = || -> io::Result<Vec<OwnedFd>> {
+            kind.components.iter().map(|component| catalogue.code(*component)).collect()
+        };
         let mut attachments = vec![far];
-        for component in &resolved.components {
-            attachments.push(attach(self.settings.catalogue.code(*component)?));
-        }
         for grant in &granted {
             attachments.push(attach(grant.descriptor()?));
         }
@@ -386,13 +392,13 @@ impl Loop {
         if let Some(stdin) = stdin {
             attachments.push(attach(stdin.try_clone()?));
         }
-        let init = Init {
+        let mut init = Init {
             id: id.clone(),
             path: path.clone(),
             is_root,
             parent: parent_id,
-            components: resolved.components.len(),
-            modules: resolved.modules.clone(),
+            components: 0,
+            modules: Vec::new(),
             dirs: granted.iter().map(|grant| (grant.guest_path(), grant.writable())).collect(),
             env: spec.env.clone(),
             args: spec.args.clone(),
@@ -402,15 +408,36 @@ impl Loop {
             without: self.settings.without.names(),
             log: self.settings.log.clone(),
         };
-        let title = format!("{TITLE}{}/{}", self.settings.tree, path.join("/"));
-        let Process { pid, pidfd, stdout, stderr, reap } = self.settings.spawner.spawn(&title, theirs)?;
-        tracing::debug!(actor = %id, pid, "process started");
+        let order = Order { title: &title, control: theirs, kind: &kind, code: &code };
+        let Process { pid, pidfd, stdout, stderr, reap, is_prepared } = self.settings.spawner.spawn(order)?;
+        tracing::debug!(actor = %id, pid, forked = is_prepared, "process started");
         let tail = Tail::default();
         let reporter = self.reporter(&id, &path);
-        let out = output::read(stdout, Stream::Stdout, None, reporter.clone(), &limits)?;
-        let err = output::read(stderr, Stream::Stderr, Some(tail.clone()), reporter.clone(), &limits)?;
-        self.watch.process(key, pidfd.try_clone()?, reap, out, err)?;
-        let packets = self.watch.channel(key, reporter, &limits, channel_from_fd(ours)?);
+        let equip = || {
+            if !is_prepared {
+                let code = code()?;
+                init.components = code.len();
+                init.modules = kind.modules.clone();
+                attachments.splice(1..1, code.into_iter().map(attach));
+            }
+            // It waits for this already: all else can wait for that.
+            let bytes = encode(&ToActor::Init(Box::new(init))).map_err(io::Error::other)?;
+            send_first(&ours, &Packet { bytes, attachments })?;
+            let out = output::read(stdout, Stream::Stdout, None, reporter.clone(), &limits)?;
+            let err = output::read(stderr, Stream::Stderr, Some(tail.clone()), reporter.clone(), &limits)?;
+            Ok((out, err, channel_from_fd(ours)?))
+        };
+        let (out, err, channel) = match equip() {
+            Ok(equipped) => equipped,
+            Err(error) => {
+                // Nobody else knows of it.
+                let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+                reap();
+                return Err(error);
+            }
+        };
+        self.watch.process(key, pidfd.clone(), reap, out, err)?;
+        let packets = self.watch.channel(key, reporter, &limits, channel);
         let record = Record {
             path,
             // A tree's root is found by all.
@@ -429,12 +456,11 @@ impl Loop {
             }),
             pidfd: Some(pidfd),
             grants: granted,
-            components: resolved.components,
-            modules: resolved.modules,
+            components: kind.components,
+            modules: kind.modules,
             tail,
             ..Record::new(id, pid, packets)
         };
-        record.tell(&ToActor::Init(Box::new(init)), attachments);
         self.tree.insert(key, record);
         Ok(())
     }
@@ -612,8 +638,9 @@ impl Loop {
 
     fn handle_due(&mut self) {
         let now = Instant::now();
-        for key in self.tree.keys() {
+        for key in self.tree.late(now) {
             let held_up = self.tree.held_up(key);
+            // What has been done for another may have changed it.
             let Some(record) =
                 self.tree.get_mut(key).filter(|record| record.due().is_some_and(|due| due <= now))
             else {
@@ -698,7 +725,7 @@ impl Loop {
         self.retire(actor);
         introduce::announce_exit(&mut self.tree, actor, &exit);
         let children = self.tree.get(actor).map(|record| record.children.clone()).unwrap_or_default();
-        for child in children.into_iter().filter(|_| !Protection::Descendants.is_off()) {
+        for child in children.into_values().filter(|_| !Protection::Descendants.is_off()) {
             self.kill(child);
         }
         for pruned in self.tree.prune(actor) {

@@ -66,6 +66,7 @@ pub(crate) fn find(tree: &mut Tree, asker: Key, request: RequestId, name: String
         }
         None => {
             record.searches.insert(request, Search { name, wait, patience: None, lookout: None });
+            tree.note_asker(asker);
             pursue(tree, asker, request)
         }
     }
@@ -125,7 +126,7 @@ pub(crate) fn forsake(record: &mut Record) {
 #[must_use = "what the tree cannot answer, the machine may"]
 pub(crate) fn revisit(tree: &mut Tree, name: &str) -> Vec<(Key, RequestId)> {
     let mut open = Vec::new();
-    for key in tree.keys() {
+    for key in tree.askers() {
         let searches = tree.get(key).into_iter().flat_map(|record| &record.searches);
         open.extend(searches.filter(|(_, search)| search.name == name).map(|(request, _)| (key, *request)));
     }

@@ -23,6 +23,7 @@ pub mod station;
 mod tree;
 mod visits;
 mod watch;
+mod zygote;
 
 pub use broker::{Broker, Settings, StartError};
 pub use catalogue::{Catalogue, ModuleOptions};
@@ -33,9 +34,10 @@ pub use harmless::{harmless, harmless_line};
 pub use process::{ACTOR, is_actor, run_actor, walls_around};
 pub use registry::{Directory, Entry, Publication, Registry, RegistryError, Seat};
 pub use report::{Report, Stream};
-pub use spawner::{ExecSpawner, Process, Spawner};
+pub use spawner::{ExecSpawner, Kind, Order, Process, Spawner};
 pub use station::{
     ActorStage, ActorStatus, Answer, BookedLine, FunctionInfo, FunctionKind, LineSource, LogRecord,
     LogStream, Place, Request, TreeStatus,
 };
 pub use tree::check_name;
+pub use zygote::{ZYGOTE, ZygoteSpawner, is_zygote, run_zygote};

@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
-use greenroom_engine::{Engine, Grants, LoadedComponent, Mapped, Modules};
+use greenroom_engine::{Engine, Grants, Linked, LoadedComponent, Mapped, Modules};
 use greenroom_runtime::{Actor, End, Identity};
 use greenroom_sabotage::Protection;
 use greenroom_sandbox::{Network, Ports, Purpose, UnknownWall, Walls, Without, close_inherited};
@@ -48,10 +48,25 @@ pub fn is_actor() -> bool {
     named && matches!(rustix::net::sockopt::socket_type(rustix::stdio::stdin()), Ok(SocketType::SEQPACKET))
 }
 
+/// What an actor that was forked off a zygote has from it.
+pub(crate) struct Outfit {
+    pub(crate) engine: Engine,
+    pub(crate) linked: Linked,
+}
+
 /// Runs this process as an actor: to be called first thing by the program that an
 /// [`ExecSpawner`](crate::ExecSpawner) executes. Does not return while the actor lives.
 pub fn run_actor() -> ExitCode {
-    match live() {
+    leave(take_over().and_then(|control| live(control, None)))
+}
+
+/// Runs this process, which is a fresh copy of a zygote, as an actor.
+pub(crate) fn run_forked(control: OwnedFd, outfit: Outfit) -> ExitCode {
+    leave(live(control, Some(outfit)))
+}
+
+fn leave(end: io::Result<End>) -> ExitCode {
+    match end {
         // Guest threads and blocked file operations must not hold up the exit.
         Ok(End::Cancelled) => std::process::exit(0),
         Ok(End::Ordered) => std::process::exit(ORDERED),
@@ -63,7 +78,8 @@ pub fn run_actor() -> ExitCode {
     }
 }
 
-fn live() -> io::Result<End> {
+/// Binds an executed actor's process to its broker's, and gives the control channel.
+fn take_over() -> io::Result<OwnedFd> {
     close_inherited()?;
     if !Protection::ParentDeath.is_off() {
         set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -71,12 +87,16 @@ fn live() -> io::Result<End> {
     let control = rustix::io::dup(rustix::stdio::stdin())?;
     rustix::io::fcntl_setfd(&control, rustix::io::FdFlags::CLOEXEC)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(control)
+}
+
+fn live(control: OwnedFd, outfit: Option<Outfit>) -> io::Result<End> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().max_blocking_threads(FILE_THREADS).build()?;
     runtime.block_on(async {
         let channel = channel_from_fd(control).map_err(|_| by_hand())?;
         let Some((init, attachments)) = introduction(&channel).await? else { return Ok(End::BrokerGone) };
-        serve(channel, init, attachments).await
+        serve(channel, init, attachments, outfit).await
     })
 }
 
@@ -93,7 +113,12 @@ fn by_hand() -> io::Error {
     io::Error::other("an actor process is started by a broker, not by hand; see `greenroom run --help`")
 }
 
-async fn serve(channel: Channel, init: Init, attachments: Vec<Attachment>) -> io::Result<End> {
+async fn serve(
+    channel: Channel,
+    init: Init,
+    attachments: Vec<Attachment>,
+    outfit: Option<Outfit>,
+) -> io::Result<End> {
     if let Some(filter) = &init.log {
         let filter = tracing_subscriber::EnvFilter::new(filter);
         tracing_subscriber::fmt()
@@ -126,11 +151,10 @@ async fn serve(channel: Channel, init: Init, attachments: Vec<Attachment>) -> io
             Some(rustix::io::dup(rustix::stdio::stderr())?),
         ],
     };
-    let engine = Engine::new().map_err(|error| io::Error::other(error.to_string()))?;
     let loaded = async {
-        let mapped = enclose(&init, &engine, &components, &grants).map_err(|error| error.to_string())?;
-        let loaded = Modules::load(&engine, &init.modules, &mapped, grants, &init.limits).await;
-        loaded.map_err(|error| error.to_string())
+        let Outfit { engine, linked } =
+            enclose(&init, outfit, components, &grants).map_err(|error| error.to_string())?;
+        Modules::load(&engine, linked, grants, &init.limits).await.map_err(|error| error.to_string())
     };
     let loaded = tokio::select! {
         loaded = loaded => loaded,
@@ -162,21 +186,30 @@ async fn serve(channel: Channel, init: Init, attachments: Vec<Attachment>) -> io
 }
 
 /// Raises the walls around this process. In between, when all stand but the last, the components'
-/// code is mapped: what must not be trusted is first looked at behind them, and nothing can be mapped
-/// to be executed behind the last.
+/// code is mapped, unless it was before this process was: what must not be trusted is first looked at
+/// behind them, and nothing can be mapped to be executed behind the last.
 fn enclose(
     init: &Init,
-    engine: &Engine,
-    components: &[LoadedComponent],
+    outfit: Option<Outfit>,
+    components: Vec<LoadedComponent>,
     grants: &Grants,
-) -> Result<Mapped, Box<dyn std::error::Error>> {
+) -> Result<Outfit, Box<dyn std::error::Error>> {
     let folders = grants.dirs.iter().map(|(_, folder, writable)| (folder.as_fd(), *writable));
     let code = components.iter().map(|component| component.code.as_fd());
     let walls = walls_around(init, folders.collect(), code.collect())?;
+    if let Some(outfit) = outfit {
+        let outer = walls.raise_first()?;
+        outfit.engine.set_clock()?;
+        outer.raise_last()?;
+        return Ok(outfit);
+    }
+    let engine = Engine::new()?;
     let outer = walls.raise_first()?;
-    let mapped = Mapped::map(engine, &init.modules, components)?;
+    engine.set_clock()?;
+    let mapped = Mapped::map(&engine, &init.modules, &components)?;
     outer.raise_last()?;
-    Ok(mapped)
+    let linked = Linked::link(&engine, &init.modules, &mapped, &init.rights)?;
+    Ok(Outfit { engine, linked })
 }
 
 /// The walls around the process of an actor that has these folders, open, each with whether it may

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use greenroom_abi::kind::Exit;
@@ -47,7 +48,9 @@ pub(crate) struct Record {
     /// How often it has started children.
     pub(crate) starts: Bucket,
     pub(crate) parent: Option<Key>,
-    pub(crate) children: Vec<Key>,
+    /// By the order in which they were started.
+    pub(crate) children: BTreeMap<u64, Key>,
+    pub(crate) place: Place,
     /// Those it has found, and those who have found it: a pipe leads to each.
     pub(crate) peers: BTreeSet<Key>,
     /// Those of other trees that it has found, by uuid.
@@ -62,7 +65,7 @@ pub(crate) struct Record {
     pub(crate) ladder: Option<Ladder>,
     pub(crate) packets: mpsc::UnboundedSender<Packet>,
     /// The way to signal its process; none for the operator, which is this process.
-    pub(crate) pidfd: Option<OwnedFd>,
+    pub(crate) pidfd: Option<Arc<OwnedFd>>,
     pub(crate) grants: Vec<Grant>,
     /// The components its modules come from, by their number in the catalogue.
     pub(crate) components: Vec<usize>,
@@ -73,6 +76,19 @@ pub(crate) struct Record {
     pub(crate) waiters: Vec<Waiter>,
     /// Who waits for it to count its tasks, if it has been asked to.
     pub(crate) counting: Option<Vec<oneshot::Sender<u32>>>,
+}
+
+/// Where the tree's own lists have an actor.
+#[derive(Default)]
+pub(crate) struct Place {
+    /// Among all that were ever started.
+    number: u64,
+    /// Among those that became ready.
+    rank: Option<u64>,
+    /// How many there are below it.
+    below: usize,
+    /// When something was last known to be due for it.
+    due: Option<Instant>,
 }
 
 /// Who waits for an actor's end.
@@ -137,7 +153,8 @@ impl Record {
             limits: Limits::default(),
             starts: quota::starts(&Limits::default()),
             parent: None,
-            children: Vec::new(),
+            children: BTreeMap::new(),
+            place: Place::default(),
             peers: BTreeSet::new(),
             strangers: BTreeSet::new(),
             searches: BTreeMap::new(),
@@ -199,19 +216,39 @@ impl Record {
     }
 }
 
-/// All actors of a run.
+/// All actors of a run. What is asked on every turn of the loop, or for every start and end, takes no
+/// longer the more actors there are.
 #[derive(Default)]
 pub(crate) struct Tree {
     records: HashMap<Key, Record>,
+    /// The actors by their names.
+    names: HashMap<String, BTreeSet<Key>>,
     /// The actors that have become ready, in that order. The operator never does.
-    ready: Vec<Key>,
+    ready: BTreeMap<u64, Key>,
+    /// Those who have asked for others: none has an open question who is not among them.
+    askers: BTreeSet<Key>,
+    /// The moments at which something is due, of all records but those that were touched.
+    dues: BTreeSet<(Instant, Key)>,
+    /// The records that may have changed since the moments were noted.
+    touched: Vec<Key>,
+    /// How many were ever started, and became ready.
+    counts: (u64, u64),
 }
 
 impl Tree {
-    pub(crate) fn insert(&mut self, key: Key, record: Record) {
+    pub(crate) fn insert(&mut self, key: Key, mut record: Record) {
+        self.counts.0 += 1;
+        record.place.number = self.counts.0;
         if let Some(parent) = record.parent.and_then(|parent| self.records.get_mut(&parent)) {
-            parent.children.push(key);
+            parent.children.insert(record.place.number, key);
         }
+        let mut above = record.parent;
+        while let Some(one) = above.and_then(|above| self.records.get_mut(&above)) {
+            one.place.below += 1;
+            above = one.parent;
+        }
+        self.names.entry(record.id.name.clone()).or_default().insert(key);
+        self.touched.push(key);
         self.records.insert(key, record);
     }
 
@@ -220,35 +257,54 @@ impl Tree {
     }
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Record> {
-        self.records.get_mut(&key)
+        let record = self.records.get_mut(&key)?;
+        if self.touched.last() != Some(&key) {
+            self.touched.push(key);
+        }
+        Some(record)
+    }
+
+    /// Notes that an actor asks for others.
+    pub(crate) fn note_asker(&mut self, key: Key) {
+        self.askers.insert(key);
+    }
+
+    /// All who have open questions.
+    pub(crate) fn askers(&mut self) -> Vec<Key> {
+        self.askers.retain(|key| self.records.get(key).is_some_and(|record| !record.searches.is_empty()));
+        self.askers.iter().copied().collect()
     }
 
     /// Notes that an actor has become ready.
     pub(crate) fn enlist(&mut self, key: Key, now: SystemTime) {
+        self.counts.1 += 1;
         if let Some(record) = self.records.get_mut(&key) {
             let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             record.started = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+            record.place.rank = Some(self.counts.1);
         }
-        self.ready.push(key);
+        self.ready.insert(self.counts.1, key);
     }
 
     /// Of the actors of that name which are not being ended, the one that became ready first.
     pub(crate) fn find(&self, name: &str, asker: Key) -> Option<Key> {
-        let named = |key: &Key| {
-            self.records.get(key).is_some_and(|record| record.id.name == name && record.is_settled())
+        let rank = |key: &Key| {
+            let record = self.records.get(key).filter(|record| record.is_settled())?;
+            Some((record.place.rank?, *key))
         };
-        self.ready.iter().copied().find(|key| *key != asker && named(key))
+        let named = self.names.get(name).into_iter().flatten().filter(|key| **key != asker);
+        named.filter_map(rank).min().map(|(_, key)| key)
     }
 
     /// The actors that can be called, in the order in which they could.
     pub(crate) fn settled(&self) -> impl Iterator<Item = &Record> {
-        self.ready.iter().filter_map(|key| self.records.get(key)).filter(|record| record.is_settled())
+        self.ready.values().filter_map(|key| self.records.get(key)).filter(|record| record.is_settled())
     }
 
     /// Those who have a name: who can be called, and who is being made known.
     pub(crate) fn holders<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Record> {
-        let actors = self.records.values().filter(|record| record.parent.is_some());
-        actors.filter(move |record| record.id.name == name && record.is_callable())
+        let named = self.names.get(name).into_iter().flatten().filter_map(|key| self.records.get(key));
+        named.filter(|record| record.parent.is_some() && record.is_callable())
     }
 
     /// How many actors there are, the operator not counted.
@@ -256,14 +312,10 @@ impl Tree {
         self.records.len().saturating_sub(1)
     }
 
-    pub(crate) fn keys(&self) -> Vec<Key> {
-        self.records.keys().copied().collect()
-    }
-
     /// The child of `parent` whose start it asked for under this number.
     pub(crate) fn starting(&self, parent: Key, request: RequestId) -> Option<Key> {
         let children = &self.records.get(&parent)?.children;
-        children.iter().copied().find(|child| {
+        children.values().copied().find(|child| {
             matches!(self.records.get(child).map(|record| &record.stage),
                 Some(Stage::Starting(birth)) if birth.request == request)
         })
@@ -286,7 +338,7 @@ impl Tree {
         let mut found = vec![top];
         let mut next = 0;
         while let Some(record) = found.get(next).and_then(|key| self.records.get(key)) {
-            found.extend(&record.children);
+            found.extend(record.children.values());
             next += 1;
         }
         found
@@ -304,9 +356,7 @@ impl Tree {
             record.parent.and_then(|parent| self.records.get_key_value(&parent))
         });
         // The operator is no actor of the tree.
-        line.map(|(key, record)| {
-            (record, self.subtree(*key).len().saturating_sub(usize::from(record.parent.is_none())))
-        })
+        line.map(|(_, record)| (record, record.place.below + usize::from(record.parent.is_some())))
     }
 
     /// Takes out an actor that is gone and has no children left, and then its parent if that
@@ -320,19 +370,52 @@ impl Tree {
                 _ => break,
             }
             let Some(record) = self.records.remove(&key) else { break };
-            self.ready.retain(|ready| *ready != key);
+            self.forget(key, &record);
             at = record.parent;
-            if let Some(parent) = at.and_then(|parent| self.records.get_mut(&parent)) {
-                parent.children.retain(|child| *child != key);
-            }
             pruned.push(record);
         }
         pruned
     }
 
+    /// Takes what has been taken out of the records out of all lists.
+    fn forget(&mut self, key: Key, record: &Record) {
+        record.place.rank.map(|rank| self.ready.remove(&rank));
+        record.place.due.map(|due| self.dues.remove(&(due, key)));
+        self.askers.remove(&key);
+        if let Some(named) = self.names.get_mut(&record.id.name) {
+            named.remove(&key);
+            if named.is_empty() {
+                self.names.remove(&record.id.name);
+            }
+        }
+        if let Some(parent) = record.parent.and_then(|parent| self.records.get_mut(&parent)) {
+            parent.children.remove(&record.place.number);
+        }
+        let mut above = record.parent;
+        while let Some(one) = above.and_then(|above| self.records.get_mut(&above)) {
+            one.place.below = one.place.below.saturating_sub(1);
+            above = one.parent;
+        }
+    }
+
     /// The earliest moment at which something is due.
-    pub(crate) fn due(&self) -> Option<Instant> {
-        self.records.values().filter_map(Record::due).min()
+    pub(crate) fn due(&mut self) -> Option<Instant> {
+        for key in std::mem::take(&mut self.touched) {
+            let Some(record) = self.records.get_mut(&key) else { continue };
+            let due = record.due();
+            if due != record.place.due {
+                record.place.due.map(|old| self.dues.remove(&(old, key)));
+                due.map(|due| self.dues.insert((due, key)));
+                record.place.due = due;
+            }
+        }
+        self.dues.first().map(|(due, _)| *due)
+    }
+
+    /// Those for whom something is due by now, earliest first.
+    pub(crate) fn late(&mut self, now: Instant) -> Vec<Key> {
+        self.due();
+        self.dues.iter().take_while(|(due, _)| *due <= now).map(|(_, key)| *key).collect()
     }
 }
 
@@ -418,7 +501,44 @@ pub(crate) mod tests {
         tree.get_mut(leaf).expect("there").stage = Stage::Gone;
         assert_eq!(tree.find("leaf", operator), None);
         tree.prune(leaf);
-        assert_eq!(tree.ready, [mid, twin]);
+        assert!(tree.ready.into_values().eq([mid, twin]));
+    }
+
+    #[test]
+    fn what_is_due_is_known_without_looking_at_all() {
+        let (mut tree, [_, root, mid, leaf]) = line();
+        assert_eq!(tree.due(), None);
+        let now = Instant::now();
+        let limits = Limits::default();
+        for (key, later) in [(leaf, 3), (root, 1), (mid, 2)] {
+            let moment = now + later * limits.ask;
+            tree.get_mut(key).expect("there").ladder = Some(Ladder::ask(moment, &limits));
+        }
+        let first = tree.due().expect("the root's");
+        assert_eq!(tree.late(first), [root]);
+        assert_eq!(tree.late(first + limits.ask), [root, mid]);
+        assert!(tree.late(now).is_empty());
+        tree.get_mut(root).expect("there").ladder = None;
+        assert_eq!(tree.due(), Some(first + limits.ask));
+        lose(&mut tree, leaf);
+        tree.get_mut(mid).expect("there").ladder = None;
+        assert_eq!(tree.due(), None);
+    }
+
+    #[test]
+    fn how_many_there_are_below_is_counted() {
+        let (mut tree, [operator, root, mid, leaf]) = line();
+        let counts = |tree: &Tree| tree.above(leaf).map(|(_, count)| count).collect::<Vec<_>>();
+        assert_eq!(counts(&tree), [1, 2, 3, 3]);
+        let twin = Uuid::from_u128(5);
+        tree.insert(twin, record("leaf", Some(root)));
+        assert_eq!(counts(&tree), [1, 2, 4, 4]);
+        assert_eq!(lose(&mut tree, twin), ["leaf"]);
+        assert_eq!(counts(&tree), [1, 2, 3, 3]);
+        lose(&mut tree, leaf);
+        let count = |tree: &Tree, key| tree.above(key).map(|(_, count)| count).collect::<Vec<_>>();
+        assert_eq!((count(&tree, mid), count(&tree, operator)), (vec![1, 2, 2], vec![2]));
+        assert!(tree.names.contains_key("mid") && !tree.names.contains_key("leaf"));
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(crate) fn locate(tree: &Tree, place: &Place) -> Result<Key, Box<RemoteError>
         let children = tree.get(at).map(|record| record.children.clone()).unwrap_or_default();
         let named =
             |key: &Key| tree.get(*key).is_some_and(|child| child.id.name == *name && !child.is_gone());
-        at = children.into_iter().find(named).ok_or_else(|| {
+        at = children.into_values().find(named).ok_or_else(|| {
             let above = tree.get(at).map(|record| record.path.join("/")).unwrap_or_default();
             missing(format!("actor `{above}` has no child `{name}`"))
         })?;

@@ -5,9 +5,10 @@
 //! and never in the loop.
 
 use core::net::IpAddr;
+use std::borrow::Borrow;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -117,7 +118,7 @@ impl Watch {
     pub(crate) fn process(
         &self,
         actor: Key,
-        pidfd: OwnedFd,
+        pidfd: Arc<OwnedFd>,
         reap: Box<dyn FnOnce() -> Exit + Send>,
         stdout: impl Future<Output = ()> + Send + 'static,
         stderr: impl Future<Output = ()> + Send + 'static,
@@ -310,7 +311,8 @@ async fn listen(
 }
 
 #[expect(unsafe_code, reason = "tokio makes the promise of I/O safety explicit")]
-fn readable(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` always gives the same open descriptor, and only `AsyncFd` holds it.
+pub(crate) fn readable<F: Borrow<OwnedFd> + AsRawFd>(pidfd: F) -> io::Result<AsyncFd<F>> {
+    // SAFETY: an `OwnedFd` always gives the same open descriptor, shared or not, and whoever holds one
+    // keeps it open.
     unsafe { AsyncFd::register_with_interest(pidfd, tokio::io::Interest::READABLE) }.map_err(Into::into)
 }

@@ -12,12 +12,13 @@ use std::time::Duration;
 use greenroom_abi::RemoteError;
 use greenroom_broker::{
     ACTOR, Broker, Catalogue, ExecSpawner, Grant, GrantError, Registry, RegistryError, Report, Settings,
-    StartError, Without,
+    StartError, Without, ZygoteSpawner,
 };
 use greenroom_engine::LoadError;
 use greenroom_runtime::{Actor, Identity, Idle, Nursery, Portal, Supervision};
 use greenroom_transport::{Attachment, attach, channel_from_fd};
 use greenroom_wire::control::{ActorEntry, Limits, Rights};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -121,6 +122,7 @@ impl Host {
     /// Outside a tokio runtime.
     pub fn start(setup: Setup) -> Result<(Self, mpsc::Receiver<Report>), HostError> {
         let (sender, reports) = mpsc::channel(REPORTS);
+        open_many();
         let limits = setup.limits.clone();
         let (broker, control) = Broker::start(Settings {
             tree: setup.tree,
@@ -132,7 +134,10 @@ impl Host {
             stdin: setup.stdin,
             log: setup.log,
             registry: setup.registry,
-            spawner: Box::new(ExecSpawner { program: setup.program, arguments: vec![ACTOR.to_owned()] }),
+            spawner: Box::new(ZygoteSpawner::new(ExecSpawner {
+                program: setup.program,
+                arguments: vec![ACTOR.to_owned()],
+            })),
             reports: sender,
         })?;
         let identity = Identity {
@@ -225,6 +230,15 @@ impl Host {
                 Err(Box::new(RemoteError::new("IntroductionFailed", "not a descriptor")))
             }
         }
+    }
+}
+
+/// Lets this process have as many descriptors as it may: each actor takes five of them. If that is not to
+/// be, fewer actors can be started.
+fn open_many() {
+    let files = getrlimit(Resource::Nofile);
+    if files.current != files.maximum {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum });
     }
 }
 

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use greenroom_broker::{is_actor, is_compiler, run_actor, run_compiler};
+use greenroom_broker::{is_actor, is_compiler, is_zygote, run_actor, run_compiler, run_zygote};
 
 /// Whether [`init`] has returned: this program can be executed as an actor.
 static READY: AtomicBool = AtomicBool::new(false);
@@ -14,8 +14,8 @@ static READY: AtomicBool = AtomicBool::new(false);
 /// Lets this program serve as the actors that it starts: to be called first thing in the `main` of
 /// a program that opens a root.
 ///
-/// Every actor is a process of its own, and what it executes is this very program; so is what compiles
-/// a component that was not compiled before. In a process that was started to be one of these, `init`
+/// Every actor is a process of its own, and what it executes is this very program; so is what actors of
+/// one kind are forked off, and what compiles a component that was not compiled before. In a process that was started to be one of these, `init`
 /// serves as it and never returns. In any other it returns at once. So a native program needs no other
 /// program beside it.
 ///
@@ -43,6 +43,9 @@ static READY: AtomicBool = AtomicBool::new(false);
 pub fn init() {
     if is_compiler() {
         std::process::exit(i32::from(run_compiler() != ExitCode::SUCCESS));
+    }
+    if is_zygote() {
+        std::process::exit(i32::from(run_zygote() != ExitCode::SUCCESS));
     }
     if is_actor() {
         // It returns only when it has failed, and has said why.

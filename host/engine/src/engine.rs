@@ -71,12 +71,21 @@ impl Engine {
         Ok(linker)
     }
 
-    /// The ticker, started on first use: only a process that runs guests has the thread.
+    /// Sets up the clock that ends the turns of guests, for the calling thread: in the process that will
+    /// run them, before its last wall, behind which none can be made.
+    ///
+    /// # Errors
+    /// When the process may not have another timer.
+    pub fn set_clock(&self) -> std::io::Result<()> {
+        self.ticker().map(drop)
+    }
+
+    /// The ticker, started on first use: only a process that runs guests has the clock.
     pub(crate) fn ticker(&self) -> std::io::Result<Ticker> {
         if let Some(ticker) = self.ticker.get() {
             return Ok(ticker.clone());
         }
-        let started = Ticker::start(self.wasmtime.weak())?;
+        let started = Ticker::start(self.wasmtime.clone())?;
         Ok(self.ticker.get_or_init(|| started).clone())
     }
 }

@@ -7,6 +7,7 @@
 mod bounds;
 mod cache;
 mod callee;
+mod clock;
 mod compile;
 mod engine;
 mod host;
@@ -27,7 +28,7 @@ pub use cache::{Artifact, Cache, LoadError};
 pub use compile::{CompileError, Compiled, Compiler, compile};
 pub use engine::Engine;
 pub use inspect::{ComponentInfo, Export, ExportKind};
-pub use modules::{LoadedComponent, Mapped, ModuleError, Modules};
+pub use modules::{Linked, LoadedComponent, Mapped, ModuleError, Modules};
 pub use signature::{ContextSignature, Signature};
 pub use value::{FunctionType, ValueType};
 pub use wasi::Grants;

@@ -14,13 +14,14 @@ use greenroom_abi::kind::{ContextCancelled, FunctionNotFound, InstanceLost, Modu
 use greenroom_abi::{ActorId, FunctionName, RemoteError};
 use greenroom_runtime::{FunctionId, Guest, Task};
 use greenroom_sabotage::Protection;
-use greenroom_wire::control::{EnabledModule, Isolation, Limits};
-use wasmtime::component::Component;
+use greenroom_wire::control::{EnabledModule, Isolation, Limits, Rights};
+use wasmtime::component::{Component, InstancePre};
 
 use crate::bounds::Budget;
 use crate::cache::deserialize;
 use crate::callee::{Arguments, Exported, Reply};
 use crate::engine::Engine;
+use crate::host::Host;
 use crate::inspect::{Chain, Export, ExportKind, exports, same_name};
 use crate::naming::Names;
 use crate::plain::PlainFunction;
@@ -95,9 +96,34 @@ pub enum ModuleError {
         /// What it ended with.
         error: Box<RemoteError>,
     },
-    /// The process may not have the threads it needs.
-    #[error("cannot start the epoch thread: {0}")]
+    /// The actor is not one that the modules were linked for.
+    #[error("the modules were linked for an actor with other rights")]
+    OtherRights,
+    /// The process may not have the timer it needs.
+    #[error("cannot set the clock that ends turns: {0}")]
     Ticker(std::io::Error),
+}
+
+/// The enabled modules of one actor, linked: all that can be known of them before it is known which
+/// actor that is. None of their code has run, and no thread was started.
+pub struct Linked {
+    rights: Rights,
+    modules: Vec<Link>,
+    functions: Vec<Function>,
+    names: Names,
+}
+
+/// One linked module.
+struct Link {
+    name: String,
+    pre: InstancePre<Host>,
+    functions: Vec<Exported>,
+}
+
+impl std::fmt::Debug for Linked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Linked").field("modules", &self.modules.len()).finish_non_exhaustive()
+    }
 }
 
 /// All that may be called in an actor.
@@ -132,23 +158,24 @@ impl std::fmt::Debug for Modules {
     }
 }
 
-impl Modules {
-    /// Links the enabled modules of the given components and makes their instances.
+impl Linked {
+    /// Links the enabled modules of the given components, for an actor with these rights.
     ///
     /// # Errors
     /// [`ModuleError`], naming the module.
-    pub async fn load(
+    pub fn link(
         engine: &Engine,
         enabled: &[EnabledModule],
         components: &Mapped,
-        grants: Grants,
-        limits: &Limits,
+        rights: &Rights,
     ) -> Result<Self, ModuleError> {
-        let gate = Arc::new(Gate::new(grants.rights.clone()));
-        let (grants, budget) = (Arc::new(grants), Budget::new(limits.clone()));
-        let ticker = engine.ticker().map_err(ModuleError::Ticker)?;
-        ticker.give_up_after(limits.cpu.saturating_add(limits.grace));
-        let mut loaded = Self { modules: Vec::new(), functions: Vec::new(), names: Names::default() };
+        let mut linked = Self {
+            rights: rights.clone(),
+            modules: Vec::new(),
+            functions: Vec::new(),
+            names: Names::default(),
+        };
+        let mut linker = None;
         for module in enabled {
             let refused = |error: wasmtime::Error| ModuleError::Load {
                 module: module.name.clone(),
@@ -156,37 +183,15 @@ impl Modules {
             };
             let component = components.0.get(&module.component);
             let component = component.ok_or_else(|| ModuleError::NoComponent(module.name.clone()))?;
-            let pre = engine
-                .linker(gate.rights())
-                .and_then(|linker| linker.instantiate_pre(component))
-                .map_err(refused)?;
-            let first = loaded.functions.len();
-            let functions = loaded.expose(engine, component, module);
-            let shares = loaded.functions[first..].iter().any(|f| f.isolation == Isolation::Actor);
-            loaded.modules.push(Module {
-                blueprint: Arc::new(Blueprint {
-                    module: module.name.clone(),
-                    pre,
-                    functions,
-                    grants: grants.clone(),
-                    gate: gate.clone(),
-                    budget: budget.clone(),
-                    ticker: ticker.clone(),
-                }),
-                resident: Arc::default(),
-                shares,
-            });
+            let linker = match &linker {
+                Some(linker) => linker,
+                None => linker.insert(engine.linker(rights).map_err(refused)?),
+            };
+            let pre = linker.instantiate_pre(component).map_err(refused)?;
+            let functions = linked.expose(engine, component, module);
+            linked.modules.push(Link { name: module.name.clone(), pre, functions });
         }
-        for module in &loaded.modules {
-            let (resident, ready) = Resident::start(module.blueprint.clone());
-            *module.resident() = Some(resident);
-            let lost = || RemoteError::of(&InstanceLost { module: module.name().to_owned() });
-            ready.await.unwrap_or_else(|_| Err(lost())).map_err(|error| ModuleError::Start {
-                module: module.name().to_owned(),
-                error: Box::new(error),
-            })?;
-        }
-        Ok(loaded)
+        Ok(linked)
     }
 
     /// Enters the functions of one module into the table.
@@ -218,6 +223,56 @@ impl Modules {
             self.functions.push(Function { module, number, name, isolation, plain });
         }
         exported
+    }
+}
+
+impl Modules {
+    /// Makes the instances of linked modules.
+    ///
+    /// # Errors
+    /// [`ModuleError`], naming the module.
+    pub async fn load(
+        engine: &Engine,
+        linked: Linked,
+        grants: Grants,
+        limits: &Limits,
+    ) -> Result<Self, ModuleError> {
+        if linked.rights != grants.rights {
+            return Err(ModuleError::OtherRights);
+        }
+        let gate = Arc::new(Gate::new(grants.rights.clone()));
+        let (grants, budget) = (Arc::new(grants), Budget::new(limits.clone()));
+        let ticker = engine.ticker().map_err(ModuleError::Ticker)?;
+        ticker.give_up_after(limits.cpu.saturating_add(limits.grace));
+        let Linked { modules, functions, names, .. } = linked;
+        let mut loaded = Self { modules: Vec::with_capacity(modules.len()), functions, names };
+        for (number, Link { name, pre, functions }) in modules.into_iter().enumerate() {
+            let mut own = loaded.functions.iter().filter(|function| function.module == number);
+            let shares = own.any(|function| function.isolation == Isolation::Actor);
+            loaded.modules.push(Module {
+                blueprint: Arc::new(Blueprint {
+                    module: name,
+                    pre,
+                    functions,
+                    grants: grants.clone(),
+                    gate: gate.clone(),
+                    budget: budget.clone(),
+                    ticker: ticker.clone(),
+                }),
+                resident: Arc::default(),
+                shares,
+            });
+        }
+        for module in &loaded.modules {
+            let (resident, ready) = Resident::start(module.blueprint.clone());
+            *module.resident() = Some(resident);
+            let lost = || RemoteError::of(&InstanceLost { module: module.name().to_owned() });
+            ready.await.unwrap_or_else(|_| Err(lost())).map_err(|error| ModuleError::Start {
+                module: module.name().to_owned(),
+                error: Box::new(error),
+            })?;
+        }
+        Ok(loaded)
     }
 }
 

@@ -1,9 +1,9 @@
-//! Turns of guest code, the thread that ends them, and the thread for the long ones.
+//! Turns of guest code, the clock that ends them, and the thread for the long ones.
 //!
 //! Owns: the epoch's advance, where a turn is taken, and what the actor does between two. Must not
-//! know: what guests do, but that a turn has an end. Invariant: it ticks while guest code runs and sleeps when none has for a
-//! while, so that an idle actor wakes nobody; after a turn that was cut short, sockets and timers
-//! are looked at before the next.
+//! know: what guests do, but that a turn has an end; how the clock is wound. Invariant: it ticks while
+//! guest code runs and stands still when none does, so that an idle actor wakes nobody; after a turn
+//! that was cut short, sockets and timers are looked at before the next.
 //!
 //! A turn that cannot be cut short, such as the copy of a large payload into a guest, would hold up
 //! the actor's links and its other instances. Instances that take long turns, or announce one, take
@@ -14,12 +14,14 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
 use greenroom_sabotage::Protection;
 use tokio::sync::oneshot;
+
+use crate::clock::{Clock, Tick};
 
 /// How long guest code may run before other tasks of the actor get a turn.
 const TICK: Duration = Duration::from_millis(10);
@@ -31,31 +33,29 @@ const LONG: Duration = Duration::from_millis(1);
 /// wake-ups a turn, so it waits until whatever was long is over.
 const LONG_TURNS: u32 = 8;
 
-/// How many ticks without guest code until the thread sleeps. Parking costs the next call a
-/// wake-up, so it waits out the pauses of a busy actor.
-const IDLE_TICKS: u32 = 50;
-
 /// What the process ends with if a guest cannot be ended: sysexits' `EX_SOFTWARE`.
 const STUCK: i32 = 70;
 
-/// How long its last words may take.
-const LAST_WORDS: Duration = Duration::from_millis(20);
+/// What it says then.
+const LAST_WORDS: &str = "the guest holds up its actor for longer than limit `cpu` allows; given up\n";
 
-/// A handle to the thread; it ends with the process.
-#[derive(Clone, Debug)]
+/// A handle to the clock, which goes on until the process ends.
+#[derive(Clone)]
 pub(crate) struct Ticker {
-    state: Arc<State>,
-    thread: Thread,
+    state: &'static State,
+    clock: Clock,
     side: Arc<Mutex<Option<Side>>>,
 }
 
 /// The way to the thread for long turns.
 type Side = std::sync::mpsc::Sender<Box<dyn FnOnce() + Send>>;
 
-#[derive(Debug, Default)]
 struct State {
+    engine: wasmtime::Engine,
+    /// Guest code has run since the last tick.
     busy: AtomicBool,
-    parked: AtomicBool,
+    /// The clock stands still.
+    stands: AtomicBool,
     ticks: AtomicU64,
     /// When the turns that run now began, in nanoseconds: here and aside. 0 where there is none.
     turns: [AtomicU64; 2],
@@ -64,6 +64,17 @@ struct State {
 }
 
 impl State {
+    fn new(engine: wasmtime::Engine) -> Self {
+        Self {
+            engine,
+            busy: AtomicBool::new(false),
+            stands: AtomicBool::new(true),
+            ticks: AtomicU64::new(0),
+            turns: [AtomicU64::new(0), AtomicU64::new(0)],
+            patience: AtomicU64::new(0),
+        }
+    }
+
     /// Whether a turn does not come back: whatever is to end it does not work.
     fn is_stuck(&self, now: u64) -> bool {
         let patience = self.patience.load(Ordering::Relaxed);
@@ -79,15 +90,16 @@ fn nanoseconds(now: Instant) -> u64 {
 }
 
 impl Ticker {
-    /// Starts the thread, asleep.
+    /// Sets up the clock, which stands still. Where calls of the system are refused, that is to be done
+    /// before they are.
     ///
     /// # Errors
-    /// When the process may not have another thread.
-    pub(crate) fn start(engine: wasmtime::EngineWeak) -> std::io::Result<Self> {
-        let state = Arc::new(State::default());
-        let shared = state.clone();
-        let handle = thread::Builder::new().name("epoch".to_owned()).spawn(move || tick(&engine, &shared))?;
-        Ok(Self { state, thread: handle.thread().clone(), side: Arc::default() })
+    /// When the process may not have another timer.
+    pub(crate) fn start(engine: wasmtime::Engine) -> std::io::Result<Self> {
+        // Before the first tick, which could not make it.
+        zero();
+        let state: &'static State = Box::leak(Box::new(State::new(engine)));
+        Ok(Self { state, clock: Clock::new(state)?, side: Arc::default() })
     }
 
     /// Ends the process if a turn is longer than that: then nothing within it can end the guest.
@@ -132,11 +144,12 @@ impl Ticker {
 
     /// Guest code is about to run; gives the number of ticks so far.
     fn note(&self) -> u64 {
-        self.state.busy.store(true, Ordering::SeqCst);
-        if self.state.parked.load(Ordering::SeqCst) {
-            self.thread.unpark();
+        let state = self.state;
+        state.busy.store(true, Ordering::SeqCst);
+        if state.stands.load(Ordering::SeqCst) && state.stands.swap(false, Ordering::SeqCst) {
+            self.clock.every(TICK);
         }
-        self.state.ticks.load(Ordering::Relaxed)
+        state.ticks.load(Ordering::Relaxed)
     }
 
     fn ticks(&self) -> u64 {
@@ -332,39 +345,29 @@ impl Wake for Alarm {
     }
 }
 
-fn tick(engine: &wasmtime::EngineWeak, state: &State) {
-    let mut idle = IDLE_TICKS;
-    loop {
-        if idle >= IDLE_TICKS {
-            state.parked.store(true, Ordering::SeqCst);
-            while !state.busy.load(Ordering::SeqCst) {
-                thread::park();
-            }
-            state.parked.store(false, Ordering::SeqCst);
-        }
-        thread::sleep(TICK);
-        let Some(engine) = engine.upgrade() else { return };
-        state.ticks.fetch_add(1, Ordering::Relaxed);
+/// It runs in the place of whatever the thread was at: nothing here waits, allocates or locks.
+impl Tick for State {
+    fn tick(&self, clock: Clock) {
+        self.ticks.fetch_add(1, Ordering::Relaxed);
         if !Protection::Epochs.is_off() {
-            engine.increment_epoch();
+            self.engine.increment_epoch();
         }
-        let stuck = state.is_stuck(nanoseconds(Instant::now()));
+        let stuck = self.is_stuck(nanoseconds(Instant::now()));
         if stuck && !Protection::Watchdog.is_off() {
-            give_up();
+            clock.give_up(LAST_WORDS, STUCK);
         }
-        let busy = state.busy.swap(false, Ordering::SeqCst)
-            || state.turns.iter().any(|began| began.load(Ordering::Relaxed) > 0);
-        idle = if busy { 0 } else { idle + 1 };
+        let busy = self.busy.swap(false, Ordering::SeqCst)
+            || self.turns.iter().any(|began| began.load(Ordering::Relaxed) > 0);
+        if busy {
+            return;
+        }
+        clock.stop();
+        self.stands.store(true, Ordering::SeqCst);
+        // Whoever came in between has not seen that it stands.
+        if self.busy.load(Ordering::SeqCst) && self.stands.swap(false, Ordering::SeqCst) {
+            clock.every(TICK);
+        }
     }
-}
-
-/// Ends the process, whose last words may find nobody who reads them.
-#[expect(clippy::print_stderr, reason = "nothing else is left to tell the broker by")]
-fn give_up() -> ! {
-    let speak = || eprintln!("the guest holds up its actor for longer than limit `cpu` allows; given up");
-    let _ = thread::Builder::new().spawn(speak);
-    thread::sleep(LAST_WORDS);
-    std::process::exit(STUCK)
 }
 
 #[cfg(test)]
@@ -373,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_turn_that_does_not_come_back_is_noticed() {
-        let state = State::default();
+        let state = State::new(wasmtime::Engine::default());
         state.turns[1].store(100, Ordering::Relaxed);
         assert!(!state.is_stuck(1_000_000), "without a bound it may");
         state.patience.store(50, Ordering::Relaxed);
@@ -381,6 +384,26 @@ mod tests {
         assert!(state.is_stuck(151));
         state.turns[1].store(0, Ordering::Relaxed);
         assert!(!state.is_stuck(1_000_000), "it is over");
+    }
+
+    #[test]
+    fn the_clock_ticks_while_there_are_turns_and_then_stands() {
+        let ticker = Ticker::start(wasmtime::Engine::default()).expect("a timer");
+        let wait = || thread::sleep(5 * TICK);
+        wait();
+        assert_eq!(ticker.ticks(), 0, "nothing runs");
+        for round in 1..4 {
+            let before = ticker.note();
+            let began = Instant::now();
+            while ticker.ticks() < before + 3 {
+                assert!(began.elapsed() < Duration::from_secs(10), "round {round}: it stands");
+                ticker.note();
+            }
+            wait();
+            let after = ticker.ticks();
+            wait();
+            assert_eq!(ticker.ticks(), after, "round {round}: it goes on");
+        }
     }
 
     #[test]
@@ -392,10 +415,10 @@ mod tests {
             let ended = std::process::Command::new(this).args([test, "--exact"]).env(INSIDE, "1").output();
             let ended = ended.expect("this program can be started again");
             assert_eq!(ended.status.code(), Some(STUCK), "{ended:?}");
+            assert!(String::from_utf8_lossy(&ended.stderr).contains(LAST_WORDS), "{ended:?}");
             return;
         }
-        let engine = wasmtime::Engine::default();
-        let ticker = Ticker::start(engine.weak()).expect("a thread");
+        let ticker = Ticker::start(wasmtime::Engine::default()).expect("a timer");
         ticker.give_up_after(TICK);
         ticker.state.turns[0].store(nanoseconds(Instant::now()), Ordering::Relaxed);
         ticker.note();

@@ -7,7 +7,7 @@
 use core::net::IpAddr;
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
@@ -73,6 +73,25 @@ struct Shared {
     introductions: Introductions,
     log_gate: Mutex<Gate>,
     bounds: Bounds,
+    tidying: Tidying,
+}
+
+/// When to forget what is of no use any more: always where there is little, and where there is much
+/// only once it has doubled, so that each new peer is paid for once.
+#[derive(Default)]
+struct Tidying(AtomicUsize);
+
+impl Tidying {
+    /// Up to how many links are always looked through.
+    const FEW: usize = 32;
+
+    fn is_time(&self, links: usize) -> bool {
+        links <= Self::FEW || links >= 2 * self.0.load(Ordering::Relaxed)
+    }
+
+    fn done(&self, left: usize) {
+        self.0.store(left, Ordering::Relaxed);
+    }
 }
 
 impl std::fmt::Debug for Actor {
@@ -103,6 +122,7 @@ impl Actor {
             peers: Mutex::default(),
             links: Mutex::default(),
             introductions: Introductions::default(),
+            tidying: Tidying::default(),
         }));
         (actor, Outbox(packets))
     }
@@ -365,10 +385,14 @@ impl Actor {
 
     /// The exit notice of a peer, to come or already here. Forgets what nobody asks about any more.
     pub(crate) fn watch_peer(&self, peer: &ActorId) -> ExitNotice {
-        self.links().retain(|link| !link.is_closed());
-        self.introductions().tidy();
+        if self.0.tidying.is_time(self.links().len()) {
+            let mut links = self.links();
+            links.retain(|link| !link.is_closed());
+            self.introductions().tidy();
+            self.peers().retain(|_, sender| sender.receiver_count() > 0);
+            self.0.tidying.done(links.len());
+        }
         let mut peers = self.peers();
-        peers.retain(|_, sender| sender.receiver_count() > 0);
         peers.entry(peer.uuid.clone()).or_default().subscribe()
     }
 

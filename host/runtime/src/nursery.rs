@@ -249,13 +249,18 @@ impl Nursery {
                 status.admitted += 1;
                 status.alive += 1;
             }
-            admitted
+            // Nobody waits for more children, and there may be many who would be woken.
+            false
         });
         number
     }
 
     fn one_less(&self) {
-        self.0.status.send_modify(|status| status.alive -= 1);
+        self.0.status.send_if_modified(|status| {
+            status.alive -= 1;
+            // Nobody waits for fewer, but for none.
+            status.alive == 0
+        });
     }
 
     fn verdict(&self) -> Result<(), Box<RemoteError>> {

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, sendmsg, socketpair,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::io::{DuplexStream, Interest};
@@ -39,6 +39,15 @@ pub struct Packet {
     pub bytes: Vec<u8>,
     /// What belongs to it, at most 128.
     pub attachments: Vec<Attachment>,
+}
+
+impl Packet {
+    fn check(&self) -> io::Result<()> {
+        if self.bytes.len() > MAX_PACKET_BYTES || self.attachments.len() > MAX_ATTACHMENTS {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "control message too large"));
+        }
+        Ok(())
+    }
 }
 
 /// One end of a packet channel. Both directions may be used at once.
@@ -75,6 +84,15 @@ pub fn channel_from_fd(fd: OwnedFd) -> io::Result<Channel> {
     Ok(Channel::Socket(unsafe { AsyncFd::register(fd)? }))
 }
 
+/// Sends the first packet over an end made by [`socket_channel`] that is no channel yet: there is room.
+///
+/// # Errors
+/// As [`Channel::send`].
+pub fn send_first(socket: &OwnedFd, packet: &Packet) -> io::Result<()> {
+    packet.check()?;
+    send_now(socket, packet)
+}
+
 /// A connected pair in this process's memory.
 pub fn memory_channel() -> (Channel, Channel) {
     let (a_sender, b_receiver) = mpsc::unbounded_channel();
@@ -99,9 +117,7 @@ impl Channel {
     /// # Cancel safety
     /// The packet is sent whole or not at all.
     pub async fn send(&self, packet: Packet) -> io::Result<()> {
-        if packet.bytes.len() > MAX_PACKET_BYTES || packet.attachments.len() > MAX_ATTACHMENTS {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "control message too large"));
-        }
+        packet.check()?;
         match self {
             Self::Socket(socket) => socket.async_io(Interest::WRITABLE, |fd| send_now(fd, &packet)).await,
             Self::Memory { sender, .. } => {
@@ -145,7 +161,9 @@ fn send_now(socket: &OwnedFd, packet: &Packet) -> io::Result<()> {
 }
 
 fn receive_now(socket: &OwnedFd) -> io::Result<Option<Packet>> {
-    let mut bytes = vec![0; MAX_PACKET_BYTES];
+    // How long the next packet is. Memory for the longest would be touched for each.
+    let (_, length) = recv(socket, &mut [0_u8; 0], RecvFlags::PEEK | RecvFlags::TRUNC)?;
+    let mut bytes = vec![0; length.min(MAX_PACKET_BYTES)];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_ATTACHMENTS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received =

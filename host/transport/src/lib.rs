@@ -7,6 +7,7 @@ mod channel;
 mod pipe;
 
 pub use channel::{
-    Attachment, Channel, MAX_PACKET_BYTES, Packet, attach, channel_from_fd, memory_channel, socket_channel,
+    Attachment, Channel, MAX_PACKET_BYTES, Packet, attach, channel_from_fd, memory_channel, send_first,
+    socket_channel,
 };
 pub use pipe::{Pipe, memory_pipe, socket_pipe};

@@ -278,7 +278,7 @@ pub struct Init {
     pub parent: ActorId,
     /// How many of the attachments are components.
     pub components: usize,
-    /// The allowlist.
+    /// The allowlist; empty, like the components, for one that was forked where both are ready.
     pub modules: Vec<EnabledModule>,
     /// The guest paths of the attached folders, and whether each is writable.
     pub dirs: Vec<(String, bool)>,

@@ -205,7 +205,7 @@ limits! {
     /// How far below the root an actor may stand, which is at depth 0.
     Depth "depth", depth: usize, Count, 8, 0 => 64;
     /// Actors alive at once, of an actor and all below it.
-    Actors "actors", actors: usize, Count, 512, 1 => 4096;
+    Actors "actors", actors: usize, Count, 512, 1 => 32_768;
     /// Children that an actor starts in a second, once it has started as many at once as it may have.
     SpawnRate "spawn-rate", spawn_rate: usize, Rate, 20, 1 => 100_000;
     /// Questions for other actors that are open at once, and pipes to others that were not taken.

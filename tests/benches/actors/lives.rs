@@ -7,7 +7,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
-use greenroom_tests::{Exits, Memory};
+use greenroom_tests::{Exits, Memory, zygotes};
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 
@@ -170,8 +170,10 @@ async fn large(stage: &Stage) -> Result<Figure> {
     Ok(Figure::plain("echo of 1 MiB, each counted once", "p50", rate, "MiB/s", LARGE_CALLS))
 }
 
-/// The processes that this one has started and that are still there.
+/// The processes that this one has started and that are still there, but for those that actors are
+/// forked off.
 fn children() -> Result<Vec<i32>> {
+    let zygotes = zygotes();
     let own = std::process::id().to_string();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
@@ -179,7 +181,7 @@ fn children() -> Result<Vec<i32>> {
         // Another process may end while the folder is read.
         let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
         let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
-        if parent.is_some_and(|parent| parent.trim() == own) {
+        if parent.is_some_and(|parent| parent.trim() == own) && !zygotes.contains(&pid) {
             found.push(pid);
         }
     }

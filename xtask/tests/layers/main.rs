@@ -135,9 +135,11 @@ const WORDS: &[(&str, &[&str])] = &[
 const UNSAFE: &[(&str, &str)] = &[
     ("guest-sdk/macro/src/expand.rs", "the section that holds the signatures"),
     ("host/broker/src/watch.rs", "registers a pidfd with the reactor"),
+    ("host/broker/src/zygote/fork.rs", "makes a sibling, and shows what it is called"),
     ("host/sandbox/src/kernel.rs", "asks the kernel for what has no safe function"),
     ("host/sandbox/tests/walls/prison.rs", "forks to try walls in a process with one thread"),
     ("host/engine/src/cache.rs", "loads code that the same engine compiled"),
+    ("host/engine/src/clock.rs", "has the kernel interrupt a thread"),
     ("host/transport/src/channel.rs", "registers a socket with the reactor"),
     ("modules/failing/src/lib.rs", "shows a trap"),
     ("tests/fuzz/fuzz_targets/acceptor.rs", "what libFuzzer calls"),

@@ -33,11 +33,6 @@ impl Gate {
         Self { rights, ..Self::default() }
     }
 
-    /// What the actor may do.
-    pub(crate) fn rights(&self) -> &Rights {
-        &self.rights
-    }
-
     /// Says whose gate it is.
     pub(crate) fn belongs_to(&self, actor: &Actor) {
         let _ = self.actor.get_or_init(|| actor.clone());

@@ -57,6 +57,12 @@ pub(crate) enum Command {
     /// Serve as an actor process: for the broker's own use
     #[command(hide = true)]
     Actor,
+    /// Serve as a zygote: for the broker's own use
+    #[command(hide = true)]
+    Zygote {
+        /// Room for the titles of actors
+        room: Option<String>,
+    },
     /// Serve as a compiler's process: for the host's own use
     #[command(hide = true)]
     Compiler,

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use greenroom::{Cache, Directory, Engine, Support, Wall, Without};
+use greenroom::{Cache, Directory, Engine, Support, Wall, Without, harmless_line};
 use rustix::process::{PidfdFlags, Resource, getpid, getrlimit, pidfd_open};
 use serde::Serialize;
 
@@ -282,9 +282,7 @@ fn walls() -> Finding {
     };
     let open: Vec<String> = trees
         .iter()
-        .filter_map(|tree| {
-            Some(format!("`{}` has no {}", greenroom::harmless_line(tree.name()), missing_walls(tree)?))
-        })
+        .filter_map(|tree| Some(format!("`{}` has no {}", harmless_line(tree.name()), missing_walls(tree)?)))
         .collect();
     match open.is_empty() {
         true => Finding::ok(format!("around all actors of {} running trees", trees.len())),

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use greenroom::Machine;
+use greenroom::{Machine, harmless_line};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Modifier, Style};
@@ -236,7 +236,7 @@ impl View {
         frame.render_widget(Paragraph::new(Line::styled(title, Modifier::BOLD)), head);
         self.draw_table(frame, body);
         let said = match &self.trouble {
-            Some(trouble) => greenroom::harmless_line(trouble).into_owned(),
+            Some(trouble) => harmless_line(trouble).into_owned(),
             None => "q leave  n t u a m c sort  up down move".to_owned(),
         };
         frame.render_widget(Paragraph::new(Line::styled(said, Modifier::DIM)), foot);
