@@ -24,8 +24,9 @@ const MESSAGE_BYTES: usize = 16;
 /// About the size of a small call with its header.
 const FRAME_BYTES: usize = 64;
 
-/// What the other end reads at once.
+/// What the other end reads at once, and what is written of a large frame at once.
 const BUFFER_BYTES: usize = 64 * 1024;
+const PIECE_BYTES: usize = 32 * 1024;
 
 /// An echo process and the socket to it.
 pub(crate) struct Blocking {
@@ -65,19 +66,23 @@ impl Blocking {
         Ok(())
     }
 
-    /// Frames of another size, one after the other, written by a thread of their own.
+    /// Frames of another size, one after the other, in pieces: no more are on their way than sockets
+    /// hold, so that neither end waits for the other for ever.
     pub(crate) fn large(&mut self, size: usize, count: usize, times: &mut Times) -> Result<()> {
         let sent = vec![7; size];
         let mut received = vec![0; size];
-        let mut writer = self.socket.try_clone()?;
         for _ in 0..count {
             let start = Instant::now();
-            std::thread::scope(|scope| {
-                let writing = scope.spawn(|| writer.write_all(&sent));
-                self.socket.read_exact(&mut received)?;
-                writing.join().map_err(|_| "the writer panicked")?.map_err(Box::from)
-            })
-            .map_err(|error: Box<dyn std::error::Error>| error)?;
+            let mut pieces = sent.chunks(PIECE_BYTES);
+            for piece in pieces.by_ref().take(1) {
+                self.socket.write_all(piece)?;
+            }
+            for piece in received.chunks_mut(PIECE_BYTES) {
+                if let Some(next) = pieces.next() {
+                    self.socket.write_all(next)?;
+                }
+                self.socket.read_exact(piece)?;
+            }
             times.add(start.elapsed());
         }
         Ok(())

@@ -18,7 +18,7 @@ const TOUCHES: usize = 3000;
 const FIRST_TOUCHES: usize = 200;
 
 /// How many are open at once, and calls beside them.
-const OPEN: [usize; 4] = [1, 10, 100, 1000];
+const OPEN: [usize; 7] = [1, 3, 10, 30, 100, 300, 1000];
 const CALLS: usize = 1500;
 
 /// How often few are opened, so that their times mean something.

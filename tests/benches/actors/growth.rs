@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::figure::Figure;
 
-/// What the exponent of a cost may be: 1 is in proportion to the number; the rest is for caches, which
-/// many processes have to share, and for what a machine does beside.
-const MAX_EXPONENT: f64 = 1.25;
+/// What the exponent of a cost may be: midway from one in proportion to the number, 1, to its square, 2.
+/// What is between is for caches, which many processes have to share, and for what a machine does beside.
+const MAX_EXPONENT: f64 = 1.5;
 
 /// The cost of one by the number of all.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -3,7 +3,6 @@
 //! Owns: start, the end of a tree, what an instance of its own costs a task. Must not know: small calls.
 //! Invariant: a tree counts only if every actor of it left gracefully.
 
-use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -157,7 +156,7 @@ async fn trees(stage: &Stage, exits: &Exits) -> Result<[Figure; 2]> {
         if let Some(bad) = left.iter().find(|left| !left.is_graceful()) {
             return Err(format!("an actor did not leave gracefully: {}", bad.words()).into());
         }
-        let processes = children()?.len();
+        let processes = stage::actors().len();
         if left.len() != TREE_ACTORS || processes != 0 {
             let count = left.len();
             return Err(format!("of {TREE_ACTORS} actors {count} left; {processes} processes remain").into());
@@ -172,20 +171,4 @@ async fn trees(stage: &Stage, exits: &Exits) -> Result<[Figure; 2]> {
         reap.figure("cancel and reap of a tree 1→4→16, all leaving gracefully", Unit::Milliseconds)
             .at_most(MAX_REAP),
     ])
-}
-
-/// The processes that this one has started and that are still there.
-pub(crate) fn children() -> Result<Vec<i32>> {
-    let own = std::process::id().to_string();
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // Another process may end while the folder is read.
-        let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
-        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
-        if parent.is_some_and(|parent| parent.trim() == own) {
-            found.push(pid);
-        }
-    }
-    Ok(found)
 }

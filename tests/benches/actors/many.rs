@@ -14,11 +14,16 @@ use crate::Result;
 use crate::calls;
 use crate::figure::{Figure, Times};
 use crate::growth::Curve;
-use crate::lives::children;
 use crate::stage::{self, Square, Stage};
 
 /// How many there are.
-const NUMBERS: [usize; 4] = [1, 10, 100, 1000];
+const NUMBERS: [usize; 7] = [1, 3, 10, 30, 100, 300, 1000];
+
+/// Those of which every figure is shown; the others are points of the curves alone.
+const SHOWN: [usize; 3] = [1, 100, 1000];
+
+/// What an actor among others shall hold for itself alone, in MiB.
+const MEMORY_AIM: f64 = 0.4;
 
 /// How many are being started at once: as many as one actor may start without waiting.
 const STARTING: usize = 16;
@@ -46,7 +51,9 @@ pub(crate) async fn measure(more: Option<usize>) -> Result<(Vec<Figure>, Vec<Cur
     let (mut figures, mut lots) = (Vec::new(), Vec::new());
     for number in numbers {
         let lot = lot(number).await?;
-        figures.extend(shown(number, &lot));
+        if SHOWN.contains(&number) || more == Some(number) {
+            figures.extend(shown(number, &lot));
+        }
         lots.push((number as f64, lot));
     }
     let curve = |what, unit, scale: f64, of: fn(&Lot) -> f64| {
@@ -65,19 +72,22 @@ pub(crate) async fn measure(more: Option<usize>) -> Result<(Vec<Figure>, Vec<Cur
 
 fn shown(number: usize, lot: &Lot) -> Vec<Figure> {
     let mebibyte = f64::from(1 << 20);
-    let figure = |what: &str, value: f64, unit: &str| {
-        Figure::plain(format!("{number} actors: {what}"), "mean", value, unit, number)
+    let actors = if number == 1 { "1 actor".to_owned() } else { format!("{number} actors") };
+    let figure = |what: &str, statistic: &str, value: f64, unit: &str| {
+        Figure::plain(format!("{actors}: {what}"), statistic, value, unit, number)
     };
     let all = number as f64;
+    let private = figure("private memory of each", "mean", lot.private / mebibyte, "MiB");
     vec![
-        figure("started and called", lot.start * all * 1e3, "ms"),
-        figure("each started and called", lot.start * 1e3, "ms"),
-        figure("private memory of each", lot.private / mebibyte, "MiB").aims_at_most(0.4),
-        figure("memory of each, shared memory divided", lot.proportional / mebibyte, "MiB"),
-        figure("memory of all, shared memory divided", lot.proportional * all / mebibyte, "MiB"),
-        figure("call of one of them", lot.call_one * 1e6, "µs"),
-        figure("call of each in turn", lot.call_all * 1e6, "µs"),
-        figure("ended and gone", lot.reap * all * 1e3, "ms"),
+        figure("started and called", "mean", lot.start * all * 1e3, "ms"),
+        figure("each started and called", "mean", lot.start * 1e3, "ms"),
+        // One that is alone shares nothing, so that all that it maps is its own.
+        if number > 1 { private.aims_at_most(MEMORY_AIM) } else { private },
+        figure("memory of each, shared memory divided", "mean", lot.proportional / mebibyte, "MiB"),
+        figure("memory of all, shared memory divided", "mean", lot.proportional * all / mebibyte, "MiB"),
+        figure("call of one of them", "p50", lot.call_one * 1e6, "µs"),
+        figure("call of each in turn", "p50", lot.call_all * 1e6, "µs"),
+        figure("ended and gone", "mean", lot.reap * all * 1e3, "ms"),
     ]
 }
 
@@ -99,7 +109,7 @@ async fn lot(number: usize) -> Result<Lot> {
         let portals: Vec<Portal> = stream::iter(started).buffered(STARTING).try_collect().await?;
         starting += start.elapsed();
         if round + 1 == rounds {
-            let pids = children()?;
+            let pids = stage::actors();
             if pids.len() != number {
                 return Err(format!("{} processes for {number} actors", pids.len()).into());
             }
@@ -120,7 +130,7 @@ async fn lot(number: usize) -> Result<Lot> {
         let start = Instant::now();
         try_join_all(portals.iter().map(Portal::cancel_actor)).await.map_err(stage::failed)?;
         reaping += start.elapsed();
-        if !children()?.is_empty() {
+        if !stage::actors().is_empty() {
             return Err("a process is left".into());
         }
     }

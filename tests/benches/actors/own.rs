@@ -17,7 +17,6 @@ use crate::calls;
 use crate::drain::{Drain, Writes};
 use crate::echo::Echo;
 use crate::figure::Times;
-use crate::lives::children;
 use crate::machine;
 use crate::payloads;
 use crate::stage::{self, Square, Stage};
@@ -275,9 +274,10 @@ async fn operator(name: &str, far: Option<usize>) -> Result<Measured> {
                 stage::square(&portal).await?;
                 alike.push(portal);
             }
-            // A template that new actors are forked from is no actor.
-            let titled = greenroom_tests::actors("bench/alike_");
-            let pids = if titled.len() == ALIKE { titled.into_values().collect() } else { children()? };
+            let pids = stage::actors();
+            if pids.len() != ALIKE {
+                return Err(format!("{} processes for {ALIKE} actors", pids.len()).into());
+            }
             private_bytes(pids)?
         }
         other => return unknown(other),

@@ -108,6 +108,11 @@ impl Stage {
     }
 }
 
+/// The processes of all actors of all stages, by their titles: what else a host may start is none.
+pub(crate) fn actors() -> Vec<i32> {
+    greenroom_tests::actors(&format!("{GUEST}/")).into_values().collect()
+}
+
 /// The arguments of a call.
 pub(crate) fn arguments(kwargs: &impl Serialize) -> Result<Bytes> {
     Ok(payload::encode(kwargs)?.into())

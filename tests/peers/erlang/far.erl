@@ -30,7 +30,18 @@ taken(Taker) ->
 main([Core | Measurements]) ->
     print(["{\"version\":\"OTP ", erlang:system_info(otp_release), "\"}"]),
     lists:foreach(fun(Measurement) -> measure(Core, Measurement) end, Measurements),
+    net_kernel:stop(),
+    % The daemon that knows the nodes of this machine; it stays if there are others.
+    end_daemon(20),
     halt(0).
+
+%% It refuses for as long as it knows a node, and nodes take a moment to be forgotten.
+end_daemon(0) -> ok;
+end_daemon(Tries) ->
+    case os:cmd("epmd -kill") of
+        "Killed" ++ _ -> ok;
+        _ -> timer:sleep(20), end_daemon(Tries - 1)
+    end.
 
 measure(Core, "spawn") ->
     samples("spawn", [start_and_call(Core) || _ <- lists:seq(1, ?STARTS)]);

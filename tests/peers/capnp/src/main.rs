@@ -24,8 +24,7 @@ struct Capnp;
 
 fn system(socket: UnixStream, side: Side, given: Option<capnp::capability::Client>) -> RpcSystem<Side> {
     let (reader, writer) = socket.into_split();
-    let network =
-        twoparty::VatNetwork::new(reader.compat(), writer.compat_write(), side, Default::default());
+    let network = twoparty::VatNetwork::new(reader.compat(), writer.compat_write(), side, Default::default());
     RpcSystem::new(Box::new(network), given)
 }
 

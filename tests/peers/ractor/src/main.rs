@@ -13,6 +13,7 @@ use ractor_cluster::{
     client_connect_external,
 };
 use tokio::net::UnixStream;
+use tokio::sync::OnceCell;
 
 /// The group that the far actor is in.
 const GROUP: &str = "far";
@@ -76,31 +77,23 @@ async fn node(name: &str) -> peer::Result<ActorRef<NodeServerMessage>> {
 
 struct Ractor;
 
-/// The far actor, and the node that knows the way to it.
-struct Client {
-    far: ActorRef<Message>,
-    node: ActorRef<NodeServerMessage>,
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.node.stop(None);
-    }
-}
+/// The near ends' node: one for all of them, since actors are known by the number of their node's link.
+static NEAR: OnceCell<ActorRef<NodeServerMessage>> = OnceCell::const_new();
 
 impl Peer for Ractor {
     const VERSION: &'static str = "0.16.5";
-    type Client = Client;
+    type Client = ActorRef<Message>;
 
-    async fn connect(socket: UnixStream) -> peer::Result<Client> {
+    async fn connect(socket: UnixStream) -> peer::Result<ActorRef<Message>> {
         let known = pg::get_members(&GROUP.to_owned());
-        let node = node("near").await?;
-        client_connect_external(&node, Box::new(Socket(socket))).await?;
+        let node = NEAR.get_or_try_init(|| node("near")).await?;
+        client_connect_external(node, Box::new(Socket(socket))).await?;
         loop {
             let far = pg::get_members(&GROUP.to_owned());
-            if let Some(far) = far.into_iter().find(|far| known.iter().all(|old| old.get_id() != far.get_id()))
+            if let Some(far) =
+                far.into_iter().find(|far| known.iter().all(|old| old.get_id() != far.get_id()))
             {
-                return Ok(Client { far: far.into(), node });
+                return Ok(far.into());
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -115,19 +108,19 @@ impl Peer for Ractor {
         Ok(serving.await?)
     }
 
-    async fn square(client: &Client, x: i64) -> peer::Result<i64> {
-        Ok(ractor::call!(client.far, Message::Square, x)?)
+    async fn square(client: &ActorRef<Message>, x: i64) -> peer::Result<i64> {
+        Ok(ractor::call!(client, Message::Square, x)?)
     }
 
-    async fn echo(client: &Client, bytes: Vec<u8>) -> peer::Result<usize> {
-        Ok(ractor::call!(client.far, Message::Echo, bytes)?.len())
+    async fn echo(client: &ActorRef<Message>, bytes: Vec<u8>) -> peer::Result<usize> {
+        Ok(ractor::call!(client, Message::Echo, bytes)?.len())
     }
 
-    async fn pour(client: &Client, count: u64) -> peer::Result<Option<u64>> {
+    async fn pour(client: &ActorRef<Message>, count: u64) -> peer::Result<Option<u64>> {
         for _ in 0..count {
-            client.far.cast(Message::Take(vec![7; MESSAGE_BYTES]))?;
+            client.cast(Message::Take(vec![7; MESSAGE_BYTES]))?;
         }
-        Ok(Some(ractor::call!(client.far, Message::Taken)?))
+        Ok(Some(ractor::call!(client, Message::Taken)?))
     }
 }
 

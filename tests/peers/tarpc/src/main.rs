@@ -40,12 +40,14 @@ impl Peer for Tarpc {
     type Client = FarClient;
 
     async fn connect(socket: UnixStream) -> Result<FarClient> {
-        let transport = serde_transport::new(LengthDelimitedCodec::builder().new_framed(socket), Bincode::default());
+        let transport =
+            serde_transport::new(LengthDelimitedCodec::builder().new_framed(socket), Bincode::default());
         Ok(FarClient::new(client::Config::default(), transport).spawn())
     }
 
     async fn serve(socket: UnixStream) -> Result<()> {
-        let transport = serde_transport::new(LengthDelimitedCodec::builder().new_framed(socket), Bincode::default());
+        let transport =
+            serde_transport::new(LengthDelimitedCodec::builder().new_framed(socket), Bincode::default());
         let replies = BaseChannel::with_defaults(transport).execute(FarEnd.serve());
         replies.for_each(async |reply| drop(tokio::spawn(reply))).await;
         Ok(())
