@@ -8,6 +8,7 @@ use std::fs;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use greenroom_tests::repository;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::Result;
@@ -117,8 +118,16 @@ pub(crate) fn facts() -> Vec<(String, String)> {
         ("memory", memory),
         ("kernel", kernel),
         ("rustc", rustc),
+        ("wasmtime", locked("wasmtime").unwrap_or_else(unknown)),
         ("greenroom", env!("CARGO_PKG_VERSION").to_owned()),
         ("load average at the end", load),
     ];
     facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The version of a crate that this program is built with.
+pub(crate) fn locked(name: &str) -> Option<String> {
+    let lock = fs::read_to_string(repository().join("Cargo.lock")).ok()?;
+    let (_, rest) = lock.split_once(&format!("name = \"{name}\"\nversion = \""))?;
+    rest.split('"').next().map(str::to_owned)
 }

@@ -76,7 +76,12 @@ pub(crate) async fn be_peer(subject: &str, arguments: &[String]) -> Result<()> {
     };
     let [core, measurements @ ..] = arguments else { return Err("no core".into()) };
     let far = if core == "-" { None } else { Some(core.parse()?) };
-    println!("{}", json!({ "version": env!("CARGO_PKG_VERSION") }));
+    let version = match subject {
+        Subject::Blocking => Some("Rust's standard library".to_owned()),
+        Subject::Tokio => machine::locked("tokio").map(|version| format!("tokio {version}")),
+        Subject::Operator | Subject::Guests => Some(env!("CARGO_PKG_VERSION").to_owned()),
+    };
+    println!("{}", json!({ "version": version }));
     for name in measurements {
         let measured = match subject {
             Subject::Blocking => blocking(name, far)?,
