@@ -71,8 +71,10 @@ const PROFILES: [(&str, Profiled); 4] = [
     ("blocks", Profiled::Stream(streams::Flow::Blocks)),
 ];
 
-/// What this program is when it is another end.
-const ENDS: [(&str, fn() -> ExitCode); 4] = [
+/// A name on the command line, and what this program then is: another end.
+type End = (&'static str, fn() -> ExitCode);
+
+const ENDS: [End; 4] = [
     (echo::SERVE, echo::serve),
     (drain::SERVE, drain::serve),
     (blocking::SERVE, blocking::serve),

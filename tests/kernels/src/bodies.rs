@@ -36,9 +36,9 @@ fn advance(bodies: &mut [Body; BODIES]) {
             let square: f64 = between.iter().map(|way| way * way).sum();
             let pull = STEP / (square * square.sqrt());
             let (mass_a, mass_b) = (bodies[a].mass, bodies[b].mass);
-            for axis in 0..3 {
-                bodies[a].speed[axis] -= between[axis] * mass_b * pull;
-                bodies[b].speed[axis] += between[axis] * mass_a * pull;
+            for (axis, way) in between.into_iter().enumerate() {
+                bodies[a].speed[axis] -= way * mass_b * pull;
+                bodies[b].speed[axis] += way * mass_a * pull;
             }
         }
     }
