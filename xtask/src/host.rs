@@ -38,8 +38,9 @@ pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<ExitCode> {
     if built != ExitCode::SUCCESS {
         return Ok(built);
     }
-    let mut cargo = vec!["bench", "--workspace", "--bench", "*"];
-    cargo.extend(arguments.iter().map(String::as_str));
+    let mut cargo = vec!["bench", "--workspace", "--bench", "actors", "--"];
+    // What stands behind `--` elsewhere may stand there here, too.
+    cargo.extend(arguments.iter().map(String::as_str).filter(|argument| *argument != "--"));
     run_cargo(&cargo)
 }
 

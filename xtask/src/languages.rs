@@ -7,7 +7,6 @@
 //! Everything is in `target/languages`, the components in `target/guests/languages`.
 
 mod stamp;
-mod system;
 
 use std::env;
 use std::ffi::OsString;
@@ -20,6 +19,7 @@ use greenroom_toolchain::{Toolchain, detect};
 
 use self::stamp::Stamp;
 use crate::guests::say;
+use crate::system::{self, Need};
 use crate::workspace::root;
 
 /// The folder of the contract that each of them keeps.
@@ -37,10 +37,26 @@ const PUBLISHED: [&str; 4] = [
 /// The version of `wit-bindgen`, the program, that writes C: that of the crate that writes Rust.
 const WIT_BINDGEN: &str = "0.61.1";
 
+/// What they need of the system.
+const NEEDS: &[Need] = &[
+    Need {
+        name: "python3 with venv, for guests in Python",
+        test: &["python3", "-c", "import ensurepip, venv"],
+        packages: &["python3", "python3-venv"],
+    },
+    Need { name: "node, for guests in JavaScript", test: &["node", "--version"], packages: &["nodejs"] },
+    Need { name: "npm, for guests in JavaScript", test: &["npm", "--version"], packages: &["npm"] },
+    Need {
+        name: "clang with a C library for WASI, for guests in C",
+        test: &["clang", "--target=wasm32-wasi", "-x", "c", "-", "-o", "/dev/null"],
+        packages: &["clang", "lld", "wasi-libc", "libclang-rt-dev-wasm32"],
+    },
+];
+
 /// Builds all of them, after installing what that takes. The guests in Rust must have been built.
 pub(crate) fn build() -> anyhow::Result<()> {
     let workshop = Workshop::open()?;
-    system::prepare()?;
+    system::prepare(NEEDS)?;
     workshop.python_packages()?;
     workshop.node_packages()?;
     workshop.bindings_generator()?;
@@ -259,7 +275,7 @@ fn cargo() -> Command {
 }
 
 /// Runs a command to its end, saying so.
-fn run(command: &mut Command) -> anyhow::Result<()> {
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_owned();
     let words = command.get_args().map(|word| crate::host::quoted(&word.to_string_lossy()));
     let line = format!("{} {}", name.display(), words.collect::<Vec<_>>().join(" "));

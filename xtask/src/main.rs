@@ -8,8 +8,10 @@ mod guests;
 mod host;
 mod languages;
 mod ordinary;
+mod peers;
 mod products;
 mod sabotage;
+mod system;
 mod workspace;
 
 use std::process::ExitCode;
@@ -55,9 +57,16 @@ enum Chore {
         #[arg(value_name = "PROTECTION")]
         protections: Vec<String>,
     },
-    /// Build the guests and run the benchmarks.
+    /// Install and build what the benchmarks compare with, as far as this machine can get it.
+    Peers,
+    /// Build the guests and run the benchmarks; with --page, write docs/performance.md, too.
+    ///
+    /// It takes about two minutes, and three more with the peers, which `cargo xtask peers` sets up and
+    /// `--without=peers` leaves out. `--runs=3` does all of it three times and gives
+    /// medians.
     Bench {
-        /// Arguments for cargo bench.
+        /// Arguments for the benchmark: --page, --json, --runs=N, --only=PART, --without=PART, --many=N,
+        /// --from=FILE, --profile=WHAT.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
         arguments: Vec<String>,
     },
@@ -84,6 +93,7 @@ fn run(chore: Chore) -> anyhow::Result<ExitCode> {
         },
         Chore::Ordinary { arguments } => ordinary::run(&arguments),
         Chore::Sabotage { protections } => sabotage::run(&protections),
+        Chore::Peers => peers::set_up(),
         Chore::Bench { arguments } => host::bench(&arguments),
     }
 }

@@ -12,30 +12,33 @@ use greenroom::Portal;
 use serde::Serialize;
 
 use crate::Result;
+use crate::blocking::Blocking;
 use crate::echo::Echo;
 use crate::figure::{Figure, Rate, Times, Unit};
-use crate::machine::Cores;
-use crate::stage::{self, Stage};
+use crate::machine::{self, Cores};
+use crate::stage::{self, Square, Stage};
 
 /// How often bare trips and calls take turns.
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 15;
 
-/// Bare trips in a round, and calls: in all enough for fifty beyond the 99.9th percentile.
-const CALLS: usize = 2500;
+/// Bare trips in a round, and calls: in all enough for twenty beyond the 99.9th percentile.
+const CALLS: usize = 1500;
 
 /// Calls before the first that counts, so that all code is loaded and all buffers have grown.
 const WARM_UP: usize = 1000;
 
 /// Calls of one guest to another in a round, to a leaf that is started for it, and those of them
 /// that come before the first that counts.
-const GUEST_CALLS: u32 = 1000;
+const GUEST_CALLS: u32 = 700;
 const GUEST_WARM_UP: u32 = 200;
 
-/// Calls on their way at once, where more than one is.
-const FLYING: usize = 64;
+/// Calls on their way at once, and frames, where more than one is.
+const FLYING: [usize; 4] = [1, 8, 64, 512];
+const BARE_FLYING: usize = 64;
 
-/// How long that many are kept on their way in each round of each kind.
+/// How long that many are kept on their way in each round of each kind, and how many rounds there are.
 const FLOOD: Duration = Duration::from_millis(100);
+const FLOODS: usize = 5;
 
 /// How long calls are repeated for a profiler.
 const PROFILED: Duration = Duration::from_secs(10);
@@ -44,10 +47,8 @@ const PROFILED: Duration = Duration::from_secs(10);
 /// of the one together and those of the other apart, which is nothing that a limit could judge.
 const MAX_RATIO: f64 = 4.0;
 
-#[derive(Serialize)]
-struct Square {
-    x: i64,
-}
+/// What it shall cost, on one core and on two.
+const RATIO_AIM: f64 = 1.35;
 
 #[derive(Serialize)]
 struct CallLeaf {
@@ -56,27 +57,34 @@ struct CallLeaf {
 }
 
 /// All figures for one choice of cores.
-pub(crate) async fn measure(stage: &Stage, cores: Cores) -> Result<Vec<Figure>> {
-    let mut echo = Echo::start()?;
+pub(crate) async fn measure(stage: &Stage, cores: Cores, far: Option<usize>) -> Result<Vec<Figure>> {
+    let (mut echo, mut blocking) = machine::at(far, || Ok((Echo::start()?, Blocking::start()?)))?;
     let (portal, middle) = (stage.start("leaf").await?, stage.start("caller").await?);
     let kwargs = stage::arguments(&Square { x: 12 })?;
     let order = stage::arguments(&CallLeaf { warm_up: GUEST_WARM_UP, calls: GUEST_CALLS })?;
     let nothing = &mut Times::default();
     echo.round_trips(WARM_UP, nothing).await?;
+    blocking.round_trips(WARM_UP, nothing)?;
     round_trips(&portal, &kwargs, WARM_UP, nothing).await?;
 
-    let (mut bare, mut calls, mut between) = (Times::default(), Times::default(), Times::default());
-    let (mut bare_rate, mut call_rate) = (Rate::default(), Rate::default());
+    let [mut system, mut bare, mut calls, mut between] = std::array::from_fn(|_| Times::default());
     for _ in 0..ROUNDS {
+        blocking.round_trips(CALLS, &mut system)?;
         echo.round_trips(CALLS, &mut bare).await?;
         round_trips(&portal, &kwargs, CALLS, &mut calls).await?;
         between.extend(stage::call::<Vec<u64>>(&middle, "call_leaf", order.clone()).await?);
+    }
+    let (mut bare_rate, mut rates) = (Rate::default(), FLYING.map(|flying| (flying, Rate::default())));
+    for _ in 0..FLOODS {
         let start = Instant::now();
-        bare_rate.add(echo.flood(FLYING, FLOOD).await?, start.elapsed());
-        let start = Instant::now();
-        call_rate.add(flood(&portal, &kwargs).await?, start.elapsed());
+        bare_rate.add(echo.flood(BARE_FLYING, FLOOD).await?, start.elapsed());
+        for (flying, rate) in &mut rates {
+            let start = Instant::now();
+            rate.add(flood(&portal, &kwargs, *flying, FLOOD).await?, start.elapsed());
+        }
     }
     echo.stop()?;
+    blocking.stop()?;
     portal.cancel_actor().await.map_err(stage::failed)?;
     middle.cancel_actor().await.map_err(stage::failed)?;
 
@@ -85,18 +93,26 @@ pub(crate) async fn measure(stage: &Stage, cores: Cores) -> Result<Vec<Figure>> 
         let ratio = times.percentile(50.0) / bare.percentile(50.0);
         Figure::plain(format!("{what} / bare echo, {on}"), "ratio", ratio, "×", times.count())
     };
-    Ok(vec![
+    let call_ratio = ratio(&calls, "call").aims_at_most(RATIO_AIM);
+    let mut figures = vec![
+        system.figure(format!("blocking echo, {on}"), Unit::Microseconds),
         bare.figure(format!("bare echo, {on}"), Unit::Microseconds),
         calls.figure(format!("call, {on}"), Unit::Microseconds),
-        between.figure(format!("guest's call of a guest, {on}"), Unit::Microseconds),
         match cores {
-            Cores::One => ratio(&calls, "call").at_most(MAX_RATIO),
-            Cores::All => ratio(&calls, "call"),
+            Cores::One => call_ratio.at_most(MAX_RATIO),
+            Cores::Two | Cores::Free => call_ratio,
         },
-        ratio(&between, "guest's call"),
-        bare_rate.figure(format!("bare echo, {FLYING} in flight, {on}")),
-        call_rate.figure(format!("call, {FLYING} in flight, {on}")),
-    ])
+    ];
+    // Both ends of a guest's call are far ends: on two cores there is no such figure.
+    if cores != Cores::Two {
+        figures.push(between.figure(format!("guest's call of a guest, {on}"), Unit::Microseconds));
+        figures.push(ratio(&between, "guest's call"));
+    }
+    figures.push(bare_rate.figure(format!("bare echo, {BARE_FLYING} in flight, {on}")));
+    for (flying, rate) in &rates {
+        figures.push(rate.figure(format!("call, {flying} in flight, {on}")));
+    }
+    Ok(figures)
 }
 
 /// Who calls, where one thing only is looked at.
@@ -129,7 +145,18 @@ pub(crate) async fn repeat(stage: &Stage, caller: Caller) -> Result<Figure> {
     Ok(times.figure("call, one core", Unit::Microseconds))
 }
 
-async fn round_trips(portal: &Portal, kwargs: &Bytes, count: usize, times: &mut Times) -> Result<()> {
+/// Calls of one guest to another.
+pub(crate) async fn between_guests(middle: &Portal, warm_up: u32, calls: u32) -> Result<Vec<u64>> {
+    stage::call(middle, "call_leaf", stage::arguments(&CallLeaf { warm_up, calls })?).await
+}
+
+/// Calls that square a number, one after the other.
+pub(crate) async fn round_trips(
+    portal: &Portal,
+    kwargs: &Bytes,
+    count: usize,
+    times: &mut Times,
+) -> Result<()> {
     for _ in 0..count {
         let start = Instant::now();
         square(portal, kwargs).await?;
@@ -138,9 +165,15 @@ async fn round_trips(portal: &Portal, kwargs: &Bytes, count: usize, times: &mut 
     Ok(())
 }
 
-async fn flood(portal: &Portal, kwargs: &Bytes) -> Result<usize> {
-    let end = Instant::now() + FLOOD;
-    let mut flying: FuturesUnordered<_> = (0..FLYING).map(|_| square(portal, kwargs)).collect();
+/// Keeps so many calls on their way for a while; gives how many were answered.
+pub(crate) async fn flood(
+    portal: &Portal,
+    kwargs: &Bytes,
+    flying: usize,
+    lasting: Duration,
+) -> Result<usize> {
+    let end = Instant::now() + lasting;
+    let mut flying: FuturesUnordered<_> = (0..flying).map(|_| square(portal, kwargs)).collect();
     let mut count = 0;
     while let Some(done) = flying.next().await {
         done?;

@@ -12,6 +12,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
+use futures_util::future::try_join;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::UnixStream;
 
@@ -31,7 +32,7 @@ pub(crate) struct Echo {
 }
 
 impl Echo {
-    /// Starts the process.
+    /// Starts the process, where this thread is.
     pub(crate) fn start() -> Result<Self> {
         let (near, far) = StdUnixStream::pair()?;
         let process = Command::new(std::env::current_exe()?)
@@ -52,6 +53,24 @@ impl Echo {
             times.add(start.elapsed());
         }
         Ok(())
+    }
+
+    /// Frames of another size, one after the other, written and read at once.
+    pub(crate) async fn large(&mut self, size: usize, count: usize, times: &mut Times) -> Result<()> {
+        let sent = vec![7; size];
+        let mut received = vec![0; size];
+        for _ in 0..count {
+            let start = Instant::now();
+            let (mut read, mut write) = self.socket.split();
+            try_join(write.write_all(&sent), read.read_exact(&mut received)).await?;
+            times.add(start.elapsed());
+        }
+        Ok(())
+    }
+
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// Keeps `flying` frames on their way for a while; gives how many came back.

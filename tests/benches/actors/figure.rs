@@ -5,13 +5,28 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+/// Figures that belong together.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Section {
+    pub(crate) title: String,
+    pub(crate) figures: Vec<Figure>,
+}
+
+impl Section {
+    pub(crate) fn new(title: &str, figures: impl IntoIterator<Item = Figure>) -> Self {
+        Self { title: title.to_owned(), figures: figures.into_iter().collect() }
+    }
+}
+
 /// One measured number.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Figure {
     /// What was measured.
     pub(crate) what: String,
     /// How `value` follows from the samples.
-    pub(crate) statistic: &'static str,
+    pub(crate) statistic: String,
     /// The number itself.
     pub(crate) value: f64,
     /// The 99th percentile, of times.
@@ -19,23 +34,63 @@ pub(crate) struct Figure {
     /// The 99.9th percentile, of times with samples enough for one.
     pub(crate) p999: Option<f64>,
     /// The unit of all of them.
-    pub(crate) unit: &'static str,
+    pub(crate) unit: String,
     /// How many samples they are of.
     pub(crate) samples: usize,
     /// What `value` may be at most.
     pub(crate) limit: Option<f64>,
+    /// What it shall be at most one day; nothing fails for it.
+    pub(crate) aim: Option<f64>,
+    /// The least and the most of several runs.
+    pub(crate) spread: Option<(f64, f64)>,
 }
 
 impl Figure {
     /// A number without percentiles.
     pub(crate) fn plain(
         what: impl Into<String>,
-        statistic: &'static str,
+        statistic: &str,
         value: f64,
-        unit: &'static str,
+        unit: &str,
         samples: usize,
     ) -> Self {
-        Self { what: what.into(), statistic, value, p99: None, p999: None, unit, samples, limit: None }
+        Self {
+            what: what.into(),
+            statistic: statistic.to_owned(),
+            value,
+            p99: None,
+            p999: None,
+            unit: unit.to_owned(),
+            samples,
+            limit: None,
+            aim: None,
+            spread: None,
+        }
+    }
+
+    /// What the number shall be at most one day.
+    pub(crate) fn aims_at_most(self, most: f64) -> Self {
+        Self { aim: Some(most), ..self }
+    }
+
+    /// The median of the same figure of several runs.
+    pub(crate) fn of_runs(runs: &[Self]) -> Option<Self> {
+        let middle = |of: fn(&Self) -> Option<f64>| {
+            let mut values: Vec<f64> = runs.iter().filter_map(of).collect();
+            values.sort_by(f64::total_cmp);
+            values.get(values.len() / 2).copied()
+        };
+        let values = || runs.iter().map(|figure| figure.value);
+        Some(Self {
+            value: middle(|figure| Some(figure.value))?,
+            p99: middle(|figure| figure.p99),
+            p999: middle(|figure| figure.p999),
+            samples: runs.iter().map(|figure| figure.samples).sum(),
+            spread: (runs.len() > 1).then(|| {
+                (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max))
+            }),
+            ..runs.first()?.clone()
+        })
     }
 
     /// What the number may be at most.
@@ -56,6 +111,19 @@ impl Figure {
     /// The limit with its unit.
     pub(crate) fn shown_limit(&self) -> String {
         self.limit.map_or_else(String::new, |limit| format!("≤ {limit} {}", self.unit))
+    }
+
+    /// The limit, and whether it is kept.
+    pub(crate) fn verdict(&self) -> String {
+        let limit = self.limit.map_or_else(String::new, |limit| format!("≤ {limit}"));
+        if self.is_kept() { limit } else { format!("{limit}, NOT KEPT") }
+    }
+
+    /// The aim, and whether it is met.
+    pub(crate) fn shown_aim(&self) -> String {
+        self.aim.map_or_else(String::new, |aim| {
+            format!("≤ {aim}{}", if self.value <= aim { ", met" } else { "" })
+        })
     }
 }
 
@@ -79,6 +147,10 @@ impl Times {
 
     pub(crate) fn extend(&mut self, nanoseconds: impl IntoIterator<Item = u64>) {
         self.0.extend(nanoseconds);
+    }
+
+    pub(crate) fn samples(&self) -> &[u64] {
+        &self.0
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -147,8 +219,11 @@ impl Rate {
     }
 
     /// In another unit, of which each is so many.
-    pub(crate) fn figure_in(&self, unit: &'static str, each: f64, what: impl Into<String>) -> Figure {
-        let rate = self.count as f64 * each / self.time.as_secs_f64();
-        Figure::plain(what, "mean", rate, unit, self.count)
+    pub(crate) fn figure_in(&self, unit: &str, each: f64, what: impl Into<String>) -> Figure {
+        Figure::plain(what, "mean", self.per_second() * each, unit, self.count)
+    }
+
+    pub(crate) fn per_second(&self) -> f64 {
+        self.count as f64 / self.time.as_secs_f64()
     }
 }

@@ -1,26 +1,24 @@
-//! The lives of actors: how fast they come and go, and what they hold meanwhile.
+//! The lives of actors: how fast they come and go.
 //!
-//! Owns: start, private memory, the end of a tree, large payloads. Must not know: small calls.
+//! Owns: start, the end of a tree, what an instance of its own costs a task. Must not know: small calls.
 //! Invariant: a tree counts only if every actor of it left gracefully.
 
-use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use futures_util::future::try_join_all;
-use greenroom_tests::{Exits, Memory, zygotes};
+use greenroom_tests::Exits;
 use serde::Serialize;
-use serde_bytes::ByteBuf;
 
 use crate::Result;
-use crate::figure::{Figure, Times, Unit};
-use crate::stage::{self, Stage};
+use crate::figure::{Figure, Section, Times, Unit};
+use crate::stage::{self, ALONE, Square, Stage};
 
 /// Starts that count, and those before them.
 const STARTS: usize = 100;
 const FIRST_STARTS: usize = 5;
 
-/// Idle actors whose memory is looked at, alive at the same time.
-const IDLE: usize = 32;
+/// What a start shall take, in milliseconds.
+const START_AIM: f64 = 2.0;
 
 /// Trees that are grown and cancelled: one root with `FANOUT` actors below, each with as many.
 const TREES: usize = 20;
@@ -34,14 +32,13 @@ const GROWTH: Duration = Duration::from_secs(10);
 /// What cancelling a tree may take, in milliseconds, until its last process is gone.
 const MAX_REAP: f64 = 100.0;
 
-/// The size of a large payload, and how many go there and back.
-const LARGE: usize = 1 << 20;
-const LARGE_CALLS: usize = 300;
+/// What makes this program one that starts a single actor.
+pub(crate) const COLD: &str = "--cold";
+const COLD_STARTS: usize = 15;
 
-#[derive(Serialize)]
-struct Square {
-    x: i64,
-}
+/// Calls in a round to an actor that keeps its instance and one that does not.
+const ISOLATED: usize = 200;
+const ISOLATED_ROUNDS: usize = 5;
 
 #[derive(Serialize)]
 struct Grow {
@@ -49,19 +46,15 @@ struct Grow {
     fanout: u32,
 }
 
-#[derive(Serialize)]
-struct Echo {
-    bytes: ByteBuf,
-}
-
 /// All figures of this kind.
-pub(crate) async fn measure(stage: &Stage, exits: &Exits) -> Result<Vec<Figure>> {
-    let mut figures = Vec::new();
-    figures.push(starts(stage).await?);
-    figures.extend(memory(stage).await?);
-    figures.extend(trees(stage, exits).await?);
-    figures.push(large(stage).await?);
-    Ok(figures)
+pub(crate) async fn measure(stage: &Stage, exits: &Exits) -> Result<[Section; 3]> {
+    let mut starting = cold()?;
+    starting.push(starts(stage).await?);
+    Ok([
+        Section::new("Starting an actor", starting),
+        Section::new("Trees", trees(stage, exits).await?),
+        Section::new("Instances", isolation(stage).await?),
+    ])
 }
 
 /// From the order to start an actor until its first reply.
@@ -81,30 +74,60 @@ async fn starts(stage: &Stage) -> Result<Figure> {
         }
         portal.cancel_actor().await.map_err(stage::failed)?;
     }
-    Ok(times.figure("start of an actor until its first reply", Unit::Milliseconds))
+    Ok(times.figure("start of an actor until its first reply", Unit::Milliseconds).aims_at_most(START_AIM))
 }
 
-/// What actors that do nothing hold for themselves alone.
-async fn memory(stage: &Stage) -> Result<[Figure; 2]> {
-    let mut portals = Vec::new();
-    for number in 0..IDLE {
-        portals.push(stage.start(&format!("idle_{number}")).await?);
+/// The first actor of a fresh program, which has to load all that actors share.
+fn cold() -> Result<Vec<Figure>> {
+    let [mut program, mut first] = std::array::from_fn(|_| Times::default());
+    for _ in 0..COLD_STARTS {
+        let start = Instant::now();
+        let output = Command::new(std::env::current_exe()?).arg(COLD).output()?;
+        let (line, took) = (String::from_utf8(output.stdout)?, start.elapsed());
+        first.extend([line.trim().parse::<u64>().map_err(|_| String::from_utf8_lossy(&output.stderr))?]);
+        program.add(took);
     }
-    let pids = children()?;
-    if pids.len() != IDLE {
-        return Err(format!("{} processes for {IDLE} actors", pids.len()).into());
+    Ok(vec![
+        first.figure("start of the first actor of a program, with its host", Unit::Milliseconds),
+        program.figure("a program that starts an actor, calls it and ends", Unit::Milliseconds),
+    ])
+}
+
+/// What a fresh program does to be measured: prints how long its first actor took, in nanoseconds.
+pub(crate) async fn be_cold() -> Result<()> {
+    let start = Instant::now();
+    let stage = Stage::open()?;
+    let portal = stage.start("cold").await?;
+    stage::square(&portal).await?;
+    println!("{}", start.elapsed().as_nanos());
+    stage.close().await
+}
+
+/// A call that finds an instance, beside one that is given an instance of its own.
+async fn isolation(stage: &Stage) -> Result<Vec<Figure>> {
+    let (resident, alone) = (stage.start("resident").await?, stage.start_as(ALONE, "alone").await?);
+    let kwargs = stage::arguments(&Square { x: 12 })?;
+    let own = format!("{ALONE}:square");
+    let (mut shared, mut fresh) = (Times::default(), Times::default());
+    for round in 0..=ISOLATED_ROUNDS {
+        for _ in 0..ISOLATED {
+            let start = Instant::now();
+            resident.call("bench:square", kwargs.clone()).await.map_err(stage::failed)?;
+            let between = Instant::now();
+            alone.call(&own, kwargs.clone()).await.map_err(stage::failed)?;
+            if round > 0 {
+                shared.add(between - start);
+                fresh.add(between.elapsed());
+            }
+        }
     }
-    let (mut private, mut proportional) = (0, 0);
-    for pid in &pids {
-        let memory = Memory::of(*pid).ok_or("an actor is gone")?;
-        private += memory.private;
-        proportional += memory.proportional;
-    }
-    try_join_all(portals.iter().map(|portal| portal.cancel_actor())).await.map_err(stage::failed)?;
-    let mean = |sum: u64| sum as f64 / IDLE as f64 / f64::from(1 << 20);
-    Ok([
-        Figure::plain("private memory of an idle actor", "mean", mean(private), "MiB", IDLE),
-        Figure::plain("with its share of what is shared", "mean", mean(proportional), "MiB", IDLE),
+    resident.cancel_actor().await.map_err(stage::failed)?;
+    alone.cancel_actor().await.map_err(stage::failed)?;
+    let ratio = fresh.percentile(50.0) / shared.percentile(50.0);
+    Ok(vec![
+        shared.figure("call, resident instance", Unit::Microseconds),
+        fresh.figure("call, an instance for each task", Unit::Microseconds),
+        Figure::plain("call, an instance for each / resident", "ratio", ratio, "×", fresh.count()),
     ])
 }
 
@@ -133,7 +156,7 @@ async fn trees(stage: &Stage, exits: &Exits) -> Result<[Figure; 2]> {
         if let Some(bad) = left.iter().find(|left| !left.is_graceful()) {
             return Err(format!("an actor did not leave gracefully: {}", bad.words()).into());
         }
-        let processes = children()?.len();
+        let processes = stage::actors().len();
         if left.len() != TREE_ACTORS || processes != 0 {
             let count = left.len();
             return Err(format!("of {TREE_ACTORS} actors {count} left; {processes} processes remain").into());
@@ -148,42 +171,4 @@ async fn trees(stage: &Stage, exits: &Exits) -> Result<[Figure; 2]> {
         reap.figure("cancel and reap of a tree 1→4→16, all leaving gracefully", Unit::Milliseconds)
             .at_most(MAX_REAP),
     ])
-}
-
-/// Large payloads, one after the other, there and back.
-async fn large(stage: &Stage) -> Result<Figure> {
-    let portal = stage.start("echo").await?;
-    let kwargs = stage::arguments(&Echo { bytes: ByteBuf::from(vec![7; LARGE]) })?;
-    let mut times = Times::default();
-    for number in 0..LARGE_CALLS + 10 {
-        let start = Instant::now();
-        let value = portal.call("bench:echo", kwargs.clone()).await.map_err(stage::failed)?;
-        if number >= 10 {
-            times.add(start.elapsed());
-        }
-        if value.len() < LARGE {
-            return Err("the echo is shorter than the call".into());
-        }
-    }
-    portal.cancel_actor().await.map_err(stage::failed)?;
-    let rate = 1.0 / times.percentile(50.0);
-    Ok(Figure::plain("echo of 1 MiB, each counted once", "p50", rate, "MiB/s", LARGE_CALLS))
-}
-
-/// The processes that this one has started and that are still there, but for those that actors are
-/// forked off.
-fn children() -> Result<Vec<i32>> {
-    let zygotes = zygotes();
-    let own = std::process::id().to_string();
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // Another process may end while the folder is read.
-        let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
-        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
-        if parent.is_some_and(|parent| parent.trim() == own) && !zygotes.contains(&pid) {
-            found.push(pid);
-        }
-    }
-    Ok(found)
 }

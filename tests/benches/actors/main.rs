@@ -1,23 +1,41 @@
-//! How fast actors are, beside the least that a round trip between two processes costs.
+//! How fast actors are, beside the least that a round trip between two processes costs, and beside
+//! what others do for the same.
 //!
 //! Owns: what is measured, in which order, and the verdict. Must not know: how each number is
 //! taken. Invariant: an actor's figure and the bare one it is compared with come from one run, in
 //! alternating rounds, on the same cores.
 //!
-//! `cargo bench --workspace --bench actors` prints a table, `-- --json` the same for programs, and
-//! `-- --markdown` the page `docs/performance.md`. The exit status is 1 if a limit is not kept.
-//! `-- --profile=call` does nothing but call on one core for ten seconds, and `-- --profile=guest`
-//! has a guest call a guest, for a profiler to look on; `-- --profile=numbers` and
-//! `-- --profile=blocks` have it stream to one. `-- --walls` measures the walls alone.
+//! `cargo xtask bench` prints a table and writes the same for programs to `target/bench.json`; with
+//! `--page` it writes `docs/performance.md` and its charts too. The exit status is 1 if a limit is not
+//! kept. Arguments:
+//!
+//! | | |
+//! |---|---|
+//! | `--page` | write the page and the charts |
+//! | `--json` | print what is written for programs |
+//! | `--runs=N` | measure all so often, and give medians |
+//! | `--only=PART` | only this: see [`PARTS`] |
+//! | `--without=PART` | all but this |
+//! | `--many=N` | so many actors at once, too |
+//! | `--from=FILE` | measure nothing, and show what an earlier run has written |
+//! | `--profile=WHAT` | nothing but that on one core for ten seconds, for a profiler: see [`PROFILES`] |
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark speaks through them")]
 
+mod blocking;
 mod calls;
+mod compute;
+mod contexts;
 mod drain;
 mod echo;
 mod figure;
+mod growth;
 mod lives;
 mod machine;
+mod many;
+mod own;
+mod payloads;
+mod peers;
 mod report;
 mod stage;
 mod streams;
@@ -26,13 +44,17 @@ mod walls;
 use std::error::Error;
 use std::process::ExitCode;
 
-use figure::Figure;
+use figure::{Figure, Section};
 use greenroom::Wall;
-use greenroom_tests::Exits;
+use greenroom_tests::{Exits, repository};
 use machine::Cores;
+use report::Report;
 use stage::Stage;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// What can be measured alone, or left out.
+const PARTS: [&str; 7] = ["calls", "payloads", "lives", "many", "compute", "walls", "peers"];
 
 /// What a profiler can look on.
 #[derive(Clone, Copy, Debug)]
@@ -49,67 +71,175 @@ const PROFILES: [(&str, Profiled); 4] = [
     ("blocks", Profiled::Stream(streams::Flow::Blocks)),
 ];
 
+/// A name on the command line, and what this program then is: another end.
+type End = (&'static str, fn() -> ExitCode);
+
+const ENDS: [End; 4] = [
+    (echo::SERVE, echo::serve),
+    (drain::SERVE, drain::serve),
+    (blocking::SERVE, blocking::serve),
+    (blocking::SERVE_DRAIN, blocking::serve_drain),
+];
+
+/// The words on the command line.
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|argument| argument == name)
+    }
+
+    /// What stands behind a name and `=`.
+    fn value(&self, name: &str) -> Option<&str> {
+        self.0.iter().find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    fn number(&self, name: &str) -> Result<Option<usize>> {
+        Ok(self.value(name).map(str::parse).transpose()?)
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        self.value("--only").is_none_or(|only| only == part) && self.value("--without") != Some(part)
+    }
+}
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let has = |name: &str| arguments.iter().any(|argument| argument == name);
-    if has(echo::SERVE) {
-        return echo::serve();
+    let arguments = Arguments(std::env::args().skip(1).collect());
+    if let Some((_, serve)) = ENDS.iter().find(|(name, _)| arguments.has(name)) {
+        return serve();
     }
-    if has(drain::SERVE) {
-        return drain::serve();
-    }
-    let profiled = PROFILES.iter().find(|(name, _)| has(&format!("--profile={name}")));
-    let measured = match profiled {
-        Some((_, profiled)) => profile(*profiled),
-        None if has("--walls") => walls(),
-        None => measure(),
-    };
-    let figures = match measured {
-        Ok(figures) => figures,
+    match begin(&arguments) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn begin(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.has(lives::COLD) {
+        return run(lives::be_cold()).map(|()| ExitCode::SUCCESS);
+    }
+    if let Some(subject) = arguments.value("--peer") {
+        return run(own::be_peer(subject, &arguments.0[1..])).map(|()| ExitCode::SUCCESS);
+    }
+    for named in [arguments.value("--only"), arguments.value("--without")].into_iter().flatten() {
+        if !PARTS.contains(&named) {
+            return Err(format!("there is no part `{named}`: {}", PARTS.join(", ")).into());
+        }
+    }
+    let results = repository().join("target/bench.json");
+    let report = match (arguments.value("--profile"), arguments.value("--from")) {
+        (Some(name), _) => {
+            let profiled = PROFILES.iter().find(|(known, _)| *known == name);
+            let Some((_, profiled)) = profiled else { return Err(format!("no profile `{name}`").into()) };
+            Report { sections: vec![Section::new("Profile", [profile(*profiled)?])], ..Report::default() }
+        }
+        (None, Some(file)) => Report::read(file.as_ref())?,
+        (None, None) => {
+            let runs = arguments.number("--runs")?.unwrap_or(1).max(1);
+            let reports = (0..runs).map(|_| measure(arguments)).collect::<Result<Vec<_>>>()?;
+            let report = Report::of_runs(reports).ok_or("nothing was measured")?;
+            report.write(&results)?;
+            report
         }
     };
-    let machine = machine::facts();
-    if has("--json") {
-        println!("{}", report::json(&machine, &figures));
-    } else if has("--markdown") {
-        print!("{}", report::markdown(&machine, &figures));
-    } else {
-        print!("{}", report::text(&machine, &figures));
+    if arguments.has("--page") {
+        report.write_page(&repository().join("docs"))?;
     }
-    let broken: Vec<&Figure> = figures.iter().filter(|figure| !figure.is_kept()).collect();
+    if arguments.has("--json") {
+        println!("{}", report.json()?);
+    } else {
+        print!("{}", report.text());
+    }
+    let broken: Vec<&Figure> = report.figures().filter(|figure| !figure.is_kept()).collect();
     for figure in &broken {
         eprintln!("error: {} is {}, limit {}", figure.what, figure.shown(), figure.shown_limit());
     }
-    if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn measure() -> Result<Vec<Figure>> {
+/// One run of all that is asked for.
+fn measure(arguments: &Arguments) -> Result<Report> {
     let exits = Exits::record();
-    let mut figures = Vec::new();
-    for cores in [Cores::One, Cores::All] {
-        cores.apply()?;
-        figures.extend(run(async {
+    let (mut sections, mut curves, mut standings) = (Vec::new(), Vec::new(), Vec::new());
+    if arguments.wants("calls") {
+        for cores in Cores::all()? {
+            sections.extend(talk(cores)?);
+        }
+    }
+    Cores::Free.apply()?;
+    if arguments.wants("payloads") {
+        sections.extend(run(async {
             let stage = Stage::open()?;
-            let mut figures = calls::measure(&stage, cores).await?;
-            figures.extend(streams::measure(&stage, cores).await?);
+            let (figures, curve) = payloads::measure(&stage).await?;
+            curves.push(curve);
+            let (opened, more) = contexts::measure(&stage).await?;
+            curves.extend(more);
             stage.close().await?;
-            Ok(figures)
+            Ok([Section::new("Payloads", figures), Section::new("Contexts", opened)])
         })?);
     }
-    figures.extend(run(async {
-        let stage = Stage::open()?;
-        let figures = lives::measure(&stage, &exits).await?;
-        stage.close().await?;
-        Ok(figures)
-    })?);
-    figures.extend(walls()?);
-    Ok(figures)
+    if arguments.wants("lives") {
+        sections.extend(run(async {
+            let stage = Stage::open()?;
+            let sections = lives::measure(&stage, &exits).await?;
+            stage.close().await?;
+            Ok(sections)
+        })?);
+    }
+    if arguments.wants("many") {
+        let (figures, more) = run(many::measure(arguments.number("--many")?))?;
+        sections.push(Section::new("Many actors", figures));
+        curves.extend(more);
+    }
+    if arguments.wants("compute") {
+        sections.push(Section::new("Computing", computed()?));
+    }
+    if arguments.wants("walls") {
+        sections.push(Section::new("Walls", walls()?));
+    }
+    if !curves.is_empty() {
+        sections.push(Section::new("Growth", curves.iter().map(growth::Curve::figure)));
+    }
+    if arguments.wants("peers") {
+        standings = peers::measure(peers::ROUNDS)?;
+    }
+    Ok(Report { machine: machine::facts(), runs: 1, sections, curves, peers: standings })
 }
 
-/// The cost of the walls, which `-- --walls` takes alone.
+/// Calls and streams where the ends are placed so.
+fn talk(cores: Cores) -> Result<Vec<Section>> {
+    let far = cores.apply()?;
+    run(async {
+        let stage = machine::at(far, Stage::open)?;
+        let called = calls::measure(&stage, cores, far).await?;
+        let mut sections = vec![Section::new(&format!("Calls, {}", cores.name()), called)];
+        // Both ends of a stream are guests, and far ends: on two cores there are no such figures.
+        if cores != Cores::Two {
+            let streamed = streams::measure(&stage, cores, far).await?;
+            sections.push(Section::new(&format!("Streams, {}", cores.name()), streamed));
+        }
+        stage.close().await?;
+        Ok(sections)
+    })
+}
+
+/// What a guest computes, on one core.
+fn computed() -> Result<Vec<Figure>> {
+    let far = Cores::One.apply()?;
+    let figures = run(async {
+        let stage = machine::at(far, Stage::open)?;
+        let figures = compute::measure(&stage).await?;
+        stage.close().await?;
+        Ok(figures)
+    });
+    Cores::Free.apply()?;
+    figures
+}
+
+/// The cost of the walls.
 fn walls() -> Result<Vec<Figure>> {
     run(async {
         let (walled, open) = (Stage::open()?, Stage::open_without(Wall::ALL.into_iter().collect())?);
@@ -120,7 +250,7 @@ fn walls() -> Result<Vec<Figure>> {
     })
 }
 
-fn profile(profiled: Profiled) -> Result<Vec<Figure>> {
+fn profile(profiled: Profiled) -> Result<Figure> {
     Cores::One.apply()?;
     run(async {
         let stage = Stage::open()?;
@@ -129,7 +259,7 @@ fn profile(profiled: Profiled) -> Result<Vec<Figure>> {
             Profiled::Stream(flow) => streams::repeat(&stage, flow).await?,
         };
         stage.close().await?;
-        Ok(vec![figure])
+        Ok(figure)
     })
 }
 

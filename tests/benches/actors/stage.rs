@@ -3,10 +3,12 @@
 //! Owns: starting it, and what its actors have to say. Must not know: what is measured.
 //! Invariant: reports are always taken, so that no actor waits for that.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use greenroom::{
-    Cache, Catalogue, Engine, ExecCompiler, Host, Limits, ModuleOptions, Portal, RemoteError, Report, Rights,
-    Setup, SpawnSpec, Without, payload,
+    Cache, Catalogue, Engine, ExecCompiler, Host, Isolation, Limits, ModuleOptions, Portal, RemoteError,
+    Report, Rights, Setup, SpawnSpec, Without, payload,
 };
 use greenroom_tests::{guest, program};
 use serde::Serialize;
@@ -17,6 +19,24 @@ use crate::Result;
 
 /// The component all of whose modules the actors serve.
 const GUEST: &str = "bench";
+
+/// The same component, each task of which has an instance of its own.
+pub(crate) const ALONE: &str = "alone";
+
+/// What actors may have here, where a bench takes more at a time than anybody should.
+fn limits() -> Limits {
+    Limits {
+        spawn_rate: 100_000,
+        children: 20_000,
+        actors: 20_000,
+        memory: 4 << 30,
+        copy: 1 << 30,
+        payload: 256 << 20,
+        queue: 1 << 30,
+        spawn: Duration::from_secs(60),
+        ..Limits::default()
+    }
+}
 
 /// A host and the component the benches call.
 pub(crate) struct Stage {
@@ -34,18 +54,14 @@ impl Stage {
     pub(crate) fn open_without(without: Without) -> Result<Self> {
         let engine = Engine::new()?;
         let mut catalogue = Catalogue::default();
-        catalogue.add(
-            &Cache::open_default(ExecCompiler::new(program()))?,
-            &engine,
-            GUEST,
-            &guest(GUEST),
-            ModuleOptions::default(),
-        )?;
+        let cache = Cache::open_default(ExecCompiler::new(program()))?;
+        for (name, isolation) in [(GUEST, None), (ALONE, Some(Isolation::Task))] {
+            catalogue.add(&cache, &engine, name, &guest(GUEST), ModuleOptions { isolation })?;
+        }
         let (host, mut reports) = Host::start(Setup {
             tree: GUEST.to_owned(),
             catalogue,
-            // A bench starts more at a time than anybody should.
-            limits: Limits { spawn_rate: 1000, ..Limits::default() },
+            limits: limits(),
             grants: Vec::new(),
             without,
             stdin: None,
@@ -70,7 +86,12 @@ impl Stage {
 
     /// Starts an actor.
     pub(crate) async fn start(&self, name: &str) -> Result<Portal> {
-        let modules = vec![GUEST.to_owned()];
+        self.start_as(GUEST, name).await
+    }
+
+    /// Starts an actor with the component under another name.
+    pub(crate) async fn start_as(&self, module: &str, name: &str) -> Result<Portal> {
+        let modules = vec![module.to_owned()];
         let spec =
             SpawnSpec { name: name.to_owned(), modules, rights: Rights::all(), ..SpawnSpec::default() };
         self.host.nursery().start(spec, None).await.map_err(failed)
@@ -85,6 +106,11 @@ impl Stage {
     pub(crate) async fn close(self) -> Result<()> {
         self.host.nursery().cancel().await.map_err(failed)
     }
+}
+
+/// The processes of all actors of all stages, by their titles: what else a host may start is none.
+pub(crate) fn actors() -> Vec<i32> {
+    greenroom_tests::actors(&format!("{GUEST}/")).into_values().collect()
 }
 
 /// The arguments of a call.
@@ -102,4 +128,18 @@ pub(crate) async fn call<T: DeserializeOwned>(portal: &Portal, function: &str, k
 /// An actor's error as one of this program.
 pub(crate) fn failed(error: Box<RemoteError>) -> Box<dyn std::error::Error> {
     error.to_string().into()
+}
+
+/// Squares a number, and sees that it is squared.
+pub(crate) async fn square(portal: &Portal) -> Result<()> {
+    match call::<i64>(portal, "square", arguments(&Square { x: 12 })?).await? {
+        144 => Ok(()),
+        other => Err(format!("the actor cannot square: {other}").into()),
+    }
+}
+
+/// The arguments of the function that squares.
+#[derive(Serialize)]
+pub(crate) struct Square {
+    pub(crate) x: i64,
 }

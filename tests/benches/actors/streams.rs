@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::Result;
 use crate::drain::{Drain, Writes};
 use crate::figure::{Figure, Rate, Times, Unit};
-use crate::machine::Cores;
+use crate::machine::{self, Cores};
 use crate::stage::{self, Stage};
 
 /// How often bare messages and those of streams take turns.
@@ -42,16 +42,17 @@ struct PourNumbers {
     messages: u32,
 }
 
+/// The arguments of the function that streams byte strings.
 #[derive(Serialize)]
-struct PourBlocks {
-    warm_up: u32,
-    messages: u32,
-    size: usize,
+pub(crate) struct PourBlocks {
+    pub(crate) warm_up: u32,
+    pub(crate) messages: u32,
+    pub(crate) size: usize,
 }
 
 /// All figures for one choice of cores.
-pub(crate) async fn measure(stage: &Stage, cores: Cores) -> Result<Vec<Figure>> {
-    let (mut drain, source) = (Drain::start()?, stage.start("source").await?);
+pub(crate) async fn measure(stage: &Stage, cores: Cores, far: Option<usize>) -> Result<Vec<Figure>> {
+    let (mut drain, source) = (machine::at(far, Drain::start)?, stage.start("source").await?);
     let numbers = stage::arguments(&PourNumbers { warm_up: FIRST_NUMBERS, messages: NUMBERS })?;
     let blocks = stage::arguments(&PourBlocks { warm_up: FIRST_BLOCKS, messages: BLOCKS, size: LARGE })?;
     drain.pour(BARE, SMALL, Writes::Each).await?;

@@ -54,6 +54,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("greenroom-guest", &["greenroom-abi", "greenroom-guest-macro"]),
     ("greenroom-guest-macro", &["greenroom-abi"]),
     ("greenroom-fuzz", &["greenroom-abi", "greenroom-wire"]),
+    ("greenroom-kernels", &[]),
+    ("bench", &["greenroom-guest", "greenroom-kernels"]),
     ("xtask", &["greenroom-sabotage", "greenroom-toolchain"]),
 ];
 
@@ -170,10 +172,9 @@ impl Broken {
 }
 
 fn edges(manifest: &Manifest) -> Option<&'static [&'static str]> {
-    if MODULES.iter().any(|folder| manifest.path.starts_with(folder)) {
-        return Some(&["greenroom-guest"]);
-    }
-    EDGES.iter().find(|(name, _)| *name == manifest.name).map(|(_, allowed)| *allowed)
+    let listed = EDGES.iter().find(|(name, _)| *name == manifest.name).map(|(_, allowed)| *allowed);
+    let is_module = MODULES.iter().any(|folder| manifest.path.starts_with(folder));
+    listed.or(is_module.then_some(&["greenroom-guest"]))
 }
 
 #[test]

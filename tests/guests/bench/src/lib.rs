@@ -1,10 +1,14 @@
 //! What the benches call: functions that do next to nothing, so that what is measured is the way
 //! there and back.
 
+mod contexts;
+mod load;
 mod streams;
 
 use greenroom_guest::prelude::*;
 
+pub use contexts::held;
+pub use load::work;
 pub use streams::{drain, source};
 
 /// Ends at once.
@@ -48,6 +52,25 @@ pub mod caller {
         portal.cancel_actor().await?;
         Ok(took)
     }
+
+    /// Keeps `flying` calls of a leaf of its own on their way until there were `calls`, and gives how
+    /// long that took, in nanoseconds.
+    pub async fn flood_leaf(flying: u32, calls: u32) -> Result<u64, Fault> {
+        let nursery = Nursery::open();
+        let portal = nursery.start_actor("leaf", [leaf::MODULE]).await?;
+        let portal = &portal;
+        let began = monotonic_now();
+        let lanes = (0..flying).map(async |_| {
+            for x in 0..calls / flying {
+                portal.run(leaf::square { x: i64::from(x) }).await?;
+            }
+            Ok::<_, Fault>(())
+        });
+        try_join_all(lanes).await?;
+        let took = super::nanoseconds(began);
+        portal.cancel_actor().await?;
+        Ok(took)
+    }
 }
 
 /// Stands in a tree.
@@ -69,4 +92,9 @@ pub mod node {
         try_join_all(below).await?;
         std::future::pending().await
     }
+}
+
+/// How long it has been, in nanoseconds.
+fn nanoseconds(since: std::time::Duration) -> u64 {
+    u64::try_from((monotonic_now() - since).as_nanos()).unwrap_or(u64::MAX)
 }

@@ -53,7 +53,7 @@ pub mod source {
             }
             stream.close();
             let received = context.wait_for_result().await?;
-            took = super::nanoseconds(began);
+            took = crate::nanoseconds(began);
             super::check(received, count)?;
         }
         actor.cancel_actor().await?;
@@ -74,16 +74,12 @@ pub mod source {
             }
             stream.close();
             let received = context.wait_for_result().await?;
-            took = super::nanoseconds(began);
+            took = crate::nanoseconds(began);
             super::check(received, count)?;
         }
         actor.cancel_actor().await?;
         Ok(took)
     }
-}
-
-fn nanoseconds(since: std::time::Duration) -> u64 {
-    u64::try_from((monotonic_now() - since).as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn check(received: u64, sent: u32) -> Result<(), Fault> {

@@ -1,7 +1,6 @@
-//! What the other languages need of the system.
+//! What is needed of the system, and gets there by its packages.
 //!
-//! Owns: the programs, how to tell that each is there, and the packages that bring them. Must not
-//! know: what is built with them. Invariant: on a machine that has them all, nothing is run but the
+//! Owns: telling what is missing, and installing it. Must not know: what it is for. Invariant: on a machine that has them all, nothing is run but the
 //! tests whether it does.
 
 use std::io::Write;
@@ -9,36 +8,21 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-use super::run;
+use crate::languages::run;
 
 /// One thing that must be there.
-struct Need {
+pub(crate) struct Need {
     /// What it is for.
-    name: &'static str,
+    pub(crate) name: &'static str,
     /// Succeeds where it is there; it is given an empty C program as standard input.
-    test: &'static [&'static str],
+    pub(crate) test: &'static [&'static str],
     /// The packages of Debian that bring it.
-    packages: &'static [&'static str],
+    pub(crate) packages: &'static [&'static str],
 }
 
-const NEEDS: &[Need] = &[
-    Need {
-        name: "python3 with venv, for guests in Python",
-        test: &["python3", "-c", "import ensurepip, venv"],
-        packages: &["python3", "python3-venv"],
-    },
-    Need { name: "node, for guests in JavaScript", test: &["node", "--version"], packages: &["nodejs"] },
-    Need { name: "npm, for guests in JavaScript", test: &["npm", "--version"], packages: &["npm"] },
-    Need {
-        name: "clang with a C library for WASI, for guests in C",
-        test: &["clang", "--target=wasm32-wasi", "-x", "c", "-", "-o", "/dev/null"],
-        packages: &["clang", "lld", "wasi-libc", "libclang-rt-dev-wasm32"],
-    },
-];
-
 /// Sees to it that all is there, installing it where that is possible.
-pub(super) fn prepare() -> anyhow::Result<()> {
-    let missing = missing()?;
+pub(crate) fn prepare(needs: &[Need]) -> anyhow::Result<()> {
+    let missing = missing(needs)?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -58,15 +42,15 @@ pub(super) fn prepare() -> anyhow::Result<()> {
         apt(&["update"]).with_context(by_hand)?;
         apt(&install).with_context(by_hand)?;
     }
-    match self::missing()?.first() {
+    match self::missing(needs)?.first() {
         Some(need) => bail!("{} is still missing after installing {}", need.name, packages.join(" ")),
         None => Ok(()),
     }
 }
 
-fn missing() -> anyhow::Result<Vec<&'static Need>> {
+fn missing(needs: &[Need]) -> anyhow::Result<Vec<&Need>> {
     let mut missing = Vec::new();
-    for need in NEEDS {
+    for need in needs {
         if !succeeds(need.test, "int main(void) { return 0; }")? {
             missing.push(need);
         }
