@@ -40,4 +40,4 @@ pub use station::{
     LogStream, Place, Request, TreeStatus,
 };
 pub use tree::check_name;
-pub use zygote::{ZYGOTE, ZygoteSpawner, is_zygote, run_zygote};
+pub use zygote::{Forked, ZYGOTE, ZygoteSpawner, is_zygote, run_zygote};

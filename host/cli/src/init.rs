@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use greenroom_broker::{is_actor, is_compiler, is_zygote, run_actor, run_compiler, run_zygote};
+use greenroom_broker::{Forked, is_actor, is_compiler, is_zygote, run_actor, run_compiler, run_zygote};
 
 /// Whether [`init`] has returned: this program can be executed as an actor.
 static READY: AtomicBool = AtomicBool::new(false);
@@ -15,9 +15,9 @@ static READY: AtomicBool = AtomicBool::new(false);
 /// a program that opens a root.
 ///
 /// Every actor is a process of its own, and what it executes is this very program; so is what actors of
-/// one kind are forked off, and what compiles a component that was not compiled before. In a process that was started to be one of these, `init`
-/// serves as it and never returns. In any other it returns at once. So a native program needs no other
-/// program beside it.
+/// one kind are forked off, and what compiles a component that was not compiled before. In a process
+/// that was started to be one of these, `init` serves as it and never returns. In any other it returns
+/// at once. So a native program needs no other program beside it.
 ///
 /// It must come before anything else, and before any thread: what runs before it runs in every
 /// actor too, beside code that is not trusted, with a standard input that is the actor's way to its
@@ -45,7 +45,7 @@ pub fn init() {
         std::process::exit(i32::from(run_compiler() != ExitCode::SUCCESS));
     }
     if is_zygote() {
-        std::process::exit(i32::from(run_zygote() != ExitCode::SUCCESS));
+        std::process::exit(i32::from(run_zygote(Forked::live) != ExitCode::SUCCESS));
     }
     if is_actor() {
         // It returns only when it has failed, and has said why.

@@ -48,10 +48,10 @@ pub use daemon::run_daemon;
 pub use greenroom_abi::{ActorId, Kwargs, RemoteError, kind, kwargs, payload};
 pub use greenroom_broker::{
     ActorStage, ActorStatus, BookedLine, Catalogue, CompileBounds, Directory, Entry, ExecCompiler,
-    ExecSpawner, FunctionInfo, FunctionKind, Grant, GrantError, Kind, LineSource, LogRecord, LogStream,
-    ModuleOptions, Order, Publication, Registry, RegistryError, Report, Seat, Spawner, StartError, Stream,
-    Support, TreeStatus, UnknownWall, Wall, Without, ZygoteSpawner, check_name, harmless, harmless_line,
-    run_actor, run_compiler, run_zygote,
+    ExecSpawner, Forked, FunctionInfo, FunctionKind, Grant, GrantError, Kind, LineSource, LogRecord,
+    LogStream, ModuleOptions, Order, Publication, Registry, RegistryError, Report, Seat, Spawner, StartError,
+    Stream, Support, TreeStatus, UnknownWall, Wall, Without, ZygoteSpawner, check_name, harmless,
+    harmless_line, run_actor, run_compiler, run_zygote,
 };
 pub use greenroom_engine::{
     Artifact, Cache, CompileError, Compiled, Compiler, ComponentInfo, ContextSignature, Engine, Export,

@@ -2,22 +2,45 @@
 //!
 //! Owns: that each is denied, by which walls, and that it is those walls which deny it.
 
-use greenroom::Wall;
+use greenroom::{Rights, Wall};
 use greenroom_tests::villain::{CALLS, Call, OUTSIDE, Unwalled};
 use greenroom_tests::{Attack, Place, Wall as Told, alone, assert_page_tells};
 
-use super::{Den, Outcome};
+use super::{Birth, Den, Outcome};
 
 /// Makes every call in an actor with these walls.
-async fn outcomes(place: &Place, walls: &[Wall]) -> Vec<(&'static Call, Outcome)> {
+async fn outcomes(place: &Place, walls: &[Wall], birth: Birth) -> Vec<(&'static Call, Outcome)> {
     let (den, outside) = (Den::new(place, walls), place.folder().join("outside"));
     std::fs::create_dir_all(&outside).expect("a folder");
     let env = (OUTSIDE.to_owned(), outside.display().to_string());
     let mut outcomes = Vec::new();
-    for call in CALLS {
-        outcomes.push((call, den.attempt(call.attack.id, vec![env.clone()]).await));
+    for (number, call) in CALLS.iter().enumerate() {
+        let rights = match birth {
+            Birth::Executed => rights(number),
+            Birth::Forked => Rights::default(),
+        };
+        outcomes.push((call, den.attempt_with(call.attack.id, vec![env.clone()], rights).await));
+    }
+    let forked = den.forked();
+    match birth {
+        Birth::Executed => assert_eq!(forked, 0),
+        Birth::Forked => assert!(forked > CALLS.len() / 4, "{forked} villains were forked"),
     }
     outcomes
+}
+
+/// Rights that no more than one other has of as many numbers as there are calls: they do not change
+/// the walls, but two actors with different ones are of different kinds.
+fn rights(number: usize) -> Rights {
+    let bit = |bit: usize| number >> bit & 1 == 1;
+    Rights {
+        spawn: bit(0),
+        clock: bit(1),
+        random: bit(2),
+        stdin: bit(3),
+        discover: bit(4),
+        ..Rights::default()
+    }
 }
 
 /// Those that were not denied, of those that a wall is said to deny alone.
@@ -36,16 +59,18 @@ fn the_page_tells_of_the_calls() {
 #[test]
 fn f3_no_forbidden_call_is_made_behind_the_walls() {
     alone(async |place| {
-        let outcomes = outcomes(place, &Wall::ALL).await;
-        let made: Vec<_> = outcomes.iter().filter(|(_, outcome)| !outcome.is_denial()).collect();
-        assert!(made.is_empty(), "{made:#?}");
+        for birth in [Birth::Executed, Birth::Forked] {
+            let outcomes = outcomes(place, &Wall::ALL, birth).await;
+            let made: Vec<_> = outcomes.iter().filter(|(_, outcome)| !outcome.is_denial()).collect();
+            assert!(made.is_empty(), "{birth:?}: {made:#?}");
+        }
     });
 }
 
 #[test]
 fn f3_no_forbidden_call_is_made_behind_seccomp_alone() {
     alone(async |place| {
-        let outcomes = outcomes(place, &[Wall::Privileges, Wall::Seccomp]).await;
+        let outcomes = outcomes(place, &[Wall::Privileges, Wall::Seccomp], Birth::Forked).await;
         assert_eq!(outcomes.len(), 60);
         let made = made(&outcomes, Told::Seccomp);
         assert!(made.is_empty(), "{made:#?}");
@@ -55,7 +80,7 @@ fn f3_no_forbidden_call_is_made_behind_seccomp_alone() {
 #[test]
 fn f3_landlock_alone_denies_what_it_is_said_to() {
     alone(async |place| {
-        let outcomes = outcomes(place, &[Wall::Privileges, Wall::Landlock]).await;
+        let outcomes = outcomes(place, &[Wall::Privileges, Wall::Landlock], Birth::Forked).await;
         let made = made(&outcomes, Told::Landlock);
         assert!(made.is_empty(), "{made:#?}");
         // And no others, or the page says too little.
@@ -73,7 +98,7 @@ fn f3_landlock_alone_denies_what_it_is_said_to() {
 fn where_there_is_no_wall_every_call_reaches_the_kernel() {
     alone(async |place| {
         let root = rustix::process::geteuid().is_root();
-        let outcomes = outcomes(place, &[]).await;
+        let outcomes = outcomes(place, &[], Birth::Forked).await;
         let denied: Vec<_> = outcomes
             .iter()
             .filter(|(call, outcome)| match call.unwalled {

@@ -16,9 +16,9 @@ mod users;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use greenroom::{DirGrant, RemoteError, Report, SpawnSpec, Wall, Without};
+use greenroom::{DirGrant, RemoteError, Report, Rights, SpawnSpec, Wall, Without};
 use greenroom_tests::kind::{Exit, SpawnFailed};
-use greenroom_tests::villain::{ATTACK, DONE, EXECUTED, REFUSED};
+use greenroom_tests::villain::{ATTACK, DONE, EXECUTED, FORKED, REFUSED};
 use greenroom_tests::{Options, Place, World, own_program, until};
 
 /// How an attack went.
@@ -41,6 +41,15 @@ impl Outcome {
         const SIGSYS: i32 = 31;
         matches!(self, Self::Refused(EPERM | EACCES | ENOSYS) | Self::Killed(SIGSYS))
     }
+}
+
+/// How villains come to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Birth {
+    /// Each executes the program.
+    Executed,
+    /// All but the first are forked off a zygote.
+    Forked,
 }
 
 /// A host of which every actor is a villain. Each has a granted folder, so that it may make all the
@@ -66,18 +75,31 @@ impl Den {
         });
         let grants = grants.collect();
         let program = Some(own_program("villain"));
-        let options = Options { dirs, without: without(walls), program, ..Options::default() };
+        let rights = Rights::all();
+        let options = Options { dirs, without: without(walls), program, rights, ..Options::default() };
         Self { world: World::empty(place, options), grants }
     }
 
+    /// How many of the villains were forked.
+    fn forked(&self) -> usize {
+        let said = |report: &Report| matches!(report, Report::Output { line, .. } if line == FORKED);
+        self.world.reports().iter().filter(|report| said(report)).count()
+    }
+
     /// Has an actor with these variables try an attack, and gives what became of it.
-    async fn attempt(&self, attack: &str, mut env: Vec<(String, String)>) -> Outcome {
+    async fn attempt(&self, attack: &str, env: Vec<(String, String)>) -> Outcome {
+        self.attempt_with(attack, env, Rights::default()).await
+    }
+
+    /// As [`Den::attempt`], by an actor with these rights. One with rights that no other has is not forked.
+    async fn attempt_with(&self, attack: &str, mut env: Vec<(String, String)>, rights: Rights) -> Outcome {
         env.push((ATTACK.to_owned(), attack.to_owned()));
         let spec = SpawnSpec {
             name: attack.to_owned(),
             modules: vec!["faults/faults".to_owned()],
             dirs: self.grants.clone(),
             env,
+            rights,
             ..SpawnSpec::default()
         };
         // It never says that it is ready, so that its end is the answer.

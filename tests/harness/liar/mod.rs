@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
 use bytes::BytesMut;
+use greenroom_broker::{is_zygote, run_zygote};
 use greenroom_transport::{Attachment, Channel, Packet, Pipe, channel_from_fd};
 use greenroom_wire::control::{self, Init, ToActor, ToBroker};
 use greenroom_wire::{Message, VERSION};
@@ -23,15 +24,36 @@ pub use lies::{Fate, LIES, Lie};
 /// What the broker's refusal is told with; the error's type follows.
 pub const REFUSED: &str = "refused";
 
-/// Being the liar: what its `main` does.
+/// Being the liar, executed or forked: what its `main` does.
 pub fn main() -> ExitCode {
-    let title = std::env::args().next().unwrap_or_default();
-    let name = title.rsplit('/').next().unwrap_or_default();
-    let Some(lie) = LIES.iter().find(|lie| lie.attack.id == name) else {
+    if is_zygote() {
+        return run_zygote(|forked| match lie() {
+            Some(lie) => told(play(lie, forked.into_control())),
+            None => forked.live(),
+        });
+    }
+    let Some(lie) = lie() else {
         greenroom::init();
         return ExitCode::FAILURE;
     };
-    match play(lie) {
+    told(executed().and_then(|control| play(lie, control)))
+}
+
+/// The lie that this process's actor is named after.
+fn lie() -> Option<&'static Lie> {
+    let title = std::env::args().next().unwrap_or_default();
+    let name = title.rsplit('/').next().unwrap_or_default();
+    LIES.iter().find(|lie| lie.attack.id == name)
+}
+
+/// The control channel of an actor that was executed.
+fn executed() -> io::Result<OwnedFd> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    Ok(rustix::io::dup(rustix::stdio::stdin())?)
+}
+
+fn told(result: io::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("failed {error}"));
@@ -46,9 +68,7 @@ fn say(line: &str) {
     println!("{line}");
 }
 
-fn play(lie: &Lie) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    let control = rustix::io::dup(rustix::stdio::stdin())?;
+fn play(lie: &Lie, control: OwnedFd) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut liar = Liar::take(control).await?;

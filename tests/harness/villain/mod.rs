@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use greenroom_broker::walls_around;
+use greenroom_broker::{is_zygote, run_zygote, walls_around};
 use greenroom_transport::{Attachment, channel_from_fd};
 use greenroom_wire::control::{self, Init, ToActor};
 
@@ -42,6 +42,9 @@ pub const OUTSIDE: &str = "OUTSIDE";
 /// What an attack that nobody refused is told with.
 pub const DONE: &str = "done";
 
+/// What is said first by a villain that was forked off a zygote.
+pub const FORKED: &str = "forked";
+
 /// What one that was refused is told with; the error's number follows.
 pub const REFUSED: &str = "refused";
 
@@ -62,15 +65,21 @@ pub fn escapes() -> Vec<Attack> {
     all.map(|(id, title, walls)| Attack { id, title, walls, alone: walls }).collect()
 }
 
-/// Being the villain: what its `main` does.
+/// Being the villain, executed or forked: what its `main` does.
 pub fn main() -> ExitCode {
+    if is_zygote() {
+        return run_zygote(|forked| told(say(FORKED).and_then(|()| play(forked.into_control()))));
+    }
     let mut words = std::env::args().skip(1);
-    let done = match words.next().as_deref() {
+    told(match words.next().as_deref() {
         Some(EXECUTED) => say(EXECUTED),
         Some(USER) => intrude(&words.next().unwrap_or_default()),
-        _ => play(),
-    };
-    match done {
+        _ => rustix::io::dup(rustix::stdio::stdin()).map_err(io::Error::from).and_then(play),
+    })
+}
+
+fn told(result: io::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = say(&format!("failed {error}"));
@@ -94,9 +103,8 @@ fn intrude(id: &str) -> io::Result<()> {
     tell(outcome.map(|()| Vec::new()).map_err(|error| error.raw_os_error().unwrap_or_default()))
 }
 
-/// Is started as any actor is, and tries what its environment names.
-fn play() -> io::Result<()> {
-    let control = rustix::io::dup(rustix::stdio::stdin())?;
+/// Is an actor as any other, and tries what its environment names.
+fn play(control: OwnedFd) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (init, held) = runtime.block_on(introduction(control))?;
     let variable = |name: &str| {

@@ -22,7 +22,7 @@ mod serve;
 mod spawner;
 mod talk;
 
-pub use serve::{is_zygote, run_zygote};
+pub use serve::{Forked, is_zygote, run_zygote};
 pub use spawner::ZygoteSpawner;
 
 use serde::{Deserialize, Serialize};

@@ -32,12 +32,12 @@ pub fn is_zygote() -> bool {
 }
 
 /// Runs this process as a zygote: to be called first thing by the program that a
-/// [`ZygoteSpawner`](crate::ZygoteSpawner) executes. Returns when its broker is gone; in the copies
-/// that are actors it returns only when they have failed.
-pub fn run_zygote() -> ExitCode {
+/// [`ZygoteSpawner`](crate::ZygoteSpawner) executes. Returns when its broker is gone; in each copy it
+/// returns what that does, which is to [live as an actor](Forked::live).
+pub fn run_zygote(copy: impl FnOnce(Forked) -> ExitCode) -> ExitCode {
     match live() {
         Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(Born { control, outfit })) => run_forked(control, outfit),
+        Ok(Some(forked)) => copy(forked),
         Err(error) => {
             let _ = io::Write::write_all(&mut io::stderr(), format!("error: {error}\n").as_bytes());
             ExitCode::FAILURE
@@ -46,13 +46,25 @@ pub fn run_zygote() -> ExitCode {
 }
 
 /// A copy of a zygote that is about to be an actor.
-struct Born {
+pub struct Forked {
     control: OwnedFd,
     outfit: Outfit,
 }
 
+impl Forked {
+    /// Runs this process as an actor. Does not return while the actor lives.
+    pub fn live(self) -> ExitCode {
+        run_forked(self.control, self.outfit)
+    }
+
+    /// The control channel, on which the broker has not yet said who the actor is.
+    pub fn into_control(self) -> OwnedFd {
+        self.control
+    }
+}
+
 /// Serves orders; none when the broker is gone.
-fn live() -> io::Result<Option<Born>> {
+fn live() -> io::Result<Option<Forked>> {
     close_inherited()?;
     let broker = stay_with_parent()?;
     let socket = rustix::io::dup(rustix::stdio::stdin())?;
@@ -90,7 +102,7 @@ fn live() -> io::Result<Option<Born>> {
                 drop(socket);
                 title.write(&line);
                 let control = settle(broker, &kept, control, stdout, stderr)?;
-                return Ok(Some(Born { control, outfit }));
+                return Ok(Some(Forked { control, outfit }));
             }
             Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
         };

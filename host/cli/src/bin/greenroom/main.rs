@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         Command::Cancel(args) => cancel::cancel(&args),
         Command::Compiler => return greenroom::run_compiler(),
         Command::Actor => return greenroom::run_actor(),
-        Command::Zygote { .. } => return greenroom::run_zygote(),
+        Command::Zygote { .. } => return greenroom::run_zygote(greenroom::Forked::live),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
