@@ -31,6 +31,7 @@ use crate::actor::Actor;
 use crate::dialog::{Dialog, UNSENT_BYTES};
 use crate::dispatch::Incoming;
 use crate::link::{Command, Link};
+use crate::patience::Patience;
 use crate::spent::Spent;
 use crate::task::Task;
 
@@ -64,6 +65,7 @@ pub(crate) struct Driver {
     /// Whether to leave once no context is open.
     retiring: bool,
     timer: Pin<Box<Sleep>>,
+    patience: Patience,
     actor: Actor,
     link: Link,
 }
@@ -103,6 +105,7 @@ impl Driver {
             spent: Spent::default(),
             retiring: false,
             timer: Box::pin(tokio::time::sleep_until(now().into())),
+            patience: Patience::default(),
             actor,
             link,
         }
@@ -171,6 +174,10 @@ impl Driver {
                 return Poll::Ready(Broken::Parted);
             }
             if !progress {
+                if self.patience.looks(Instant::now) {
+                    // All others come first, and the reactor.
+                    let _ = pin!(tokio::task::yield_now()).poll(cx);
+                }
                 return Poll::Pending;
             }
         }
@@ -248,7 +255,11 @@ impl Driver {
         if self.input.capacity() - self.input.len() < LEAST_READ_BYTES {
             self.input.reserve(READ_BYTES);
         }
-        match pin!(self.pipe.read_buf(&mut self.input)).poll(cx) {
+        let read = pin!(self.pipe.read_buf(&mut self.input)).poll(cx);
+        if read.is_ready() {
+            self.patience.came(Instant::now);
+        }
+        match read {
             Poll::Pending => Ok(false),
             Poll::Ready(Err(_) | Ok(0)) => Err(Broken::Ended),
             Poll::Ready(Ok(_)) => match self.session.handle_input(&mut self.input, now()) {

@@ -18,6 +18,7 @@ mod link;
 mod messages;
 mod namespace;
 mod nursery;
+mod patience;
 mod port;
 mod portal;
 mod room;

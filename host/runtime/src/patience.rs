@@ -1,0 +1,168 @@
+//! How long a driver looks again and again before it sleeps.
+//!
+//! Owns: whether looking pays, learnt from how soon input came. Must not know: what is looked at.
+//! Invariant: whoever has nothing to do looks for no longer than [`LOOK`] and then sleeps; where
+//! looking is of no use, it is tried ever more rarely.
+//!
+//! To wake a thread that sleeps on another core takes longer than most calls do. So who has just been
+//! answered at once waits awake for a moment. That is of use only where the other side runs meanwhile: on
+//! one core, or on a busy machine, it never does, and after some attempts nobody looks any more.
+
+use std::time::{Duration, Instant};
+
+/// For how long one looks: what it takes to be woken, and what the other side takes meanwhile.
+const LOOK: Duration = Duration::from_micros(60);
+
+/// What came within this time, to one that slept, might have come to one that looked.
+const SOON: Duration = Duration::from_micros(200);
+
+/// How much one look in vain costs, in looks that were worth it.
+const PRICE: u32 = 8;
+
+/// How much an attempt may lose before it is given up, and how much can be won at most.
+const STAKE: u32 = 3 * PRICE;
+const MAX_WON: u32 = 8 * PRICE;
+
+/// How many waits are slept through after an attempt; as many after the next that fails, doubled.
+const REST: u32 = 64;
+const MAX_REST: u32 = 1 << 13;
+
+/// What is known of one place at which input arrives.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    state: State,
+    /// Whether the last input came soon.
+    soon: bool,
+    /// What is left to be lost.
+    stake: u32,
+    /// How many waits are still to be slept through, and how many the next time.
+    rest: u32,
+    next_rest: u32,
+}
+
+#[derive(Debug)]
+enum State {
+    /// There is something to do.
+    Busy,
+    /// Looks, since then.
+    Looking(Instant),
+    /// Sleeps, since then.
+    Sleeping(Instant),
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { state: State::Busy, soon: false, stake: STAKE, rest: 0, next_rest: REST }
+    }
+}
+
+impl Patience {
+    /// There is nothing to do: whether to look again at once.
+    pub(crate) fn looks(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        match self.state {
+            State::Sleeping(_) => false,
+            State::Busy => {
+                let looks = self.soon && self.rest == 0;
+                self.rest = self.rest.saturating_sub(1);
+                self.state = if looks { State::Looking(now()) } else { State::Sleeping(now()) };
+                looks
+            }
+            State::Looking(since) => {
+                let now = now();
+                let looks = now - since < LOOK;
+                if !looks {
+                    self.lose();
+                    self.state = State::Sleeping(now);
+                }
+                looks
+            }
+        }
+    }
+
+    /// Input has come.
+    pub(crate) fn came(&mut self, now: impl Fn() -> Instant) {
+        match std::mem::replace(&mut self.state, State::Busy) {
+            State::Busy => {}
+            State::Looking(since) if now() - since < 2 * LOOK => self.win(),
+            // Somebody else needs the core more.
+            State::Looking(_) => self.lose(),
+            State::Sleeping(since) => self.soon = now() - since < SOON,
+        }
+    }
+
+    fn win(&mut self) {
+        self.stake = MAX_WON.min(self.stake + 1);
+        if self.stake == MAX_WON {
+            self.next_rest = REST;
+        }
+    }
+
+    fn lose(&mut self) {
+        self.stake = self.stake.saturating_sub(PRICE);
+        if self.stake == 0 {
+            self.stake = STAKE;
+            self.rest = self.next_rest;
+            self.next_rest = MAX_REST.min(2 * self.next_rest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clock that is set by hand, and one wait after the other.
+    struct Waits {
+        patience: Patience,
+        now: Instant,
+    }
+
+    impl Waits {
+        fn new() -> Self {
+            Self { patience: Patience::default(), now: Instant::now() }
+        }
+
+        /// Waits for what comes after so long; whether it looked, and whether it looked at the end.
+        fn wait(&mut self, takes: Duration) -> (bool, bool) {
+            let end = self.now + takes;
+            let looked = self.patience.looks(|| self.now);
+            while self.now < end && self.patience.looks(|| self.now) {
+                self.now += Duration::from_micros(1);
+            }
+            self.now = end;
+            let looks = matches!(self.patience.state, State::Looking(_));
+            self.patience.came(|| end);
+            (looked, looks)
+        }
+    }
+
+    #[test]
+    fn looks_where_answers_come_at_once() {
+        let mut waits = Waits::new();
+        assert_eq!(waits.wait(Duration::from_micros(50)), (false, false), "nothing is known yet");
+        for _ in 0..100 {
+            assert_eq!(waits.wait(Duration::from_micros(10)), (true, true));
+        }
+    }
+
+    #[test]
+    fn sleeps_where_nothing_comes_soon() {
+        let mut waits = Waits::new();
+        for _ in 0..100 {
+            assert_eq!(waits.wait(Duration::from_millis(1)), (false, false));
+        }
+        waits.wait(Duration::ZERO);
+        assert_eq!(waits.wait(Duration::from_secs(1)), (true, false), "no longer than that");
+        assert_eq!(waits.wait(Duration::from_micros(10)), (false, false));
+    }
+
+    #[test]
+    fn gives_up_where_looking_keeps_the_other_from_running() {
+        let mut waits = Waits::new();
+        let looked = (0..100_000).filter(|_| waits.wait(Duration::from_micros(90)).0).count();
+        assert!((1..100).contains(&looked), "{looked} times");
+        // And comes back once it pays again.
+        let paid = (0..20_000).filter(|_| waits.wait(Duration::from_micros(10)).1).count();
+        assert!(paid > 10_000, "{paid} times");
+    }
+}
