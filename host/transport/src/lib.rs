@@ -5,9 +5,11 @@
 
 mod channel;
 mod pipe;
+mod socket;
 
 pub use channel::{
     Attachment, Channel, MAX_PACKET_BYTES, Packet, attach, channel_from_fd, memory_channel, send_first,
     socket_channel,
 };
 pub use pipe::{Pipe, memory_pipe, socket_pipe};
+pub use socket::Socket;

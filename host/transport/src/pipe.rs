@@ -10,18 +10,18 @@ use std::task::{Context, Poll};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
-use tokio::net::UnixStream;
 
 use crate::channel::Attachment;
+use crate::socket::Socket;
 
 /// How many bytes an in-memory pipe holds before its writer waits; about what a socket holds.
 const MEMORY_PIPE_BYTES: usize = 208 * 1024;
 
-/// One end of a byte pipe. Reads and writes like any tokio stream.
+/// One end of a byte pipe. One task reads and writes it like any tokio stream.
 #[derive(Debug)]
 pub enum Pipe {
     /// A Unix stream socket.
-    Socket(UnixStream),
+    Socket(Socket),
     /// Memory of this process.
     Memory(DuplexStream),
 }
@@ -33,11 +33,7 @@ impl Pipe {
     /// When the descriptor cannot be registered with the reactor.
     pub fn from_attachment(attachment: Attachment) -> io::Result<Self> {
         match attachment {
-            Attachment::Fd(fd) => {
-                let stream = std::os::unix::net::UnixStream::from(fd);
-                stream.set_nonblocking(true)?;
-                Ok(Self::Socket(UnixStream::from_std(stream)?))
-            }
+            Attachment::Fd(fd) => Ok(Self::Socket(Socket::new(fd)?)),
             Attachment::Memory(stream) => Ok(Self::Memory(stream)),
         }
     }
@@ -62,7 +58,7 @@ pub fn memory_pipe() -> (Attachment, Attachment) {
 impl AsyncRead for Pipe {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Socket(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Socket(socket) => socket.poll_read(cx, buf),
             Self::Memory(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -71,21 +67,21 @@ impl AsyncRead for Pipe {
 impl AsyncWrite for Pipe {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Socket(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Socket(socket) => socket.poll_write(cx, buf),
             Self::Memory(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Socket(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Socket(_) => Poll::Ready(Ok(())),
             Self::Memory(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Socket(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Socket(socket) => Poll::Ready(socket.shut_down()),
             Self::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

@@ -1,0 +1,183 @@
+//! A stream socket of which the reactor tells no more than somebody waits for.
+//!
+//! Owns: reading, writing, and what the reactor watches for. Must not know: what the bytes are.
+//! Invariant: as long as writes find room, nobody is woken because there is some.
+//!
+//! A socket that is watched for room, too, wakes its owner each time the other end reads: once more for
+//! every call. So room is watched for only once a write has found none, and until writes find it again.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll, ready};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, ReadBuf};
+
+/// After how many writes that have found room at once it is watched for no longer.
+const CALM: u32 = 64;
+
+/// A connected stream socket, for one task.
+#[derive(Debug)]
+pub struct Socket {
+    /// There, but while it is registered anew.
+    fd: Option<AsyncFd<OwnedFd>>,
+    /// How many writes are still to find room until it is watched for no longer; 0 if it is not.
+    unrest: u32,
+}
+
+impl Socket {
+    /// Watches a socket for something to read.
+    ///
+    /// # Errors
+    /// When it cannot be registered with the reactor.
+    pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        Ok(Self { fd: Some(watched(fd, Interest::READABLE)?), unrest: 0 })
+    }
+
+    #[expect(unsafe_code, reason = "the kernel fills memory that was never written")]
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let fd = self.fd.as_ref().ok_or_else(unwatched)?;
+        loop {
+            let mut ready = ready!(fd.poll_read_ready(cx))?;
+            // SAFETY: nothing there is made uninitialized: it is written to, or left as it is.
+            let room = unsafe { into.unfilled_mut() };
+            let most = room.len();
+            match recv(fd, room, RecvFlags::empty()) {
+                Ok(((read, _), _)) => {
+                    let count = read.len();
+                    // More than there was is told of again.
+                    if (1..most).contains(&count) {
+                        ready.clear_ready();
+                    }
+                    // SAFETY: the kernel has written so many bytes to the front of what is unfilled.
+                    unsafe { into.assume_init(count) };
+                    into.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let fd = self.fd.as_ref().ok_or_else(unwatched)?;
+            match send(fd, bytes, SendFlags::NOSIGNAL) {
+                Ok(count) => {
+                    if self.unrest > 0 {
+                        self.unrest -= 1;
+                        if self.unrest == 0 {
+                            self.watch(Interest::READABLE, cx)?;
+                        }
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) if self.unrest == 0 => {
+                    self.unrest = CALM;
+                    self.watch(Interest::READABLE | Interest::WRITABLE, cx)?;
+                    return Poll::Pending;
+                }
+                Err(Errno::AGAIN) => {
+                    self.unrest = CALM;
+                    ready!(fd.poll_write_ready(cx))?.clear_ready();
+                }
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    pub(crate) fn shut_down(&self) -> io::Result<()> {
+        Ok(shutdown(self.fd.as_ref().ok_or_else(unwatched)?, Shutdown::Write)?)
+    }
+
+    /// Registers the socket anew. What was waited for is forgotten with it, so that the task is to look
+    /// at everything once more.
+    fn watch(&mut self, interest: Interest, cx: &Context<'_>) -> io::Result<()> {
+        let fd = self.fd.take().ok_or_else(unwatched)?.into_inner();
+        self.fd = Some(watched(fd, interest)?);
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+}
+
+#[expect(unsafe_code, reason = "tokio makes the promise of I/O safety explicit")]
+fn watched(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` always gives the same open descriptor, and only `AsyncFd` holds it.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, interest)? })
+}
+
+fn unwatched() -> io::Error {
+    io::Error::other("the reactor has refused the socket")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::Pin;
+
+    use tokio::io::{AsyncRead, AsyncWrite};
+
+    use crate::pipe::{Pipe, socket_pipe};
+
+    const BYTES: usize = 8 << 20;
+
+    /// Sends and receives so many bytes at once, in one task.
+    async fn exchange(mut pipe: Pipe) -> (usize, usize) {
+        let (block, mut into) = (vec![7; 1 << 16], vec![0; 1 << 16]);
+        let (mut sent, mut received) = (0, 0);
+        poll_fn(|cx| {
+            loop {
+                let mut progress = false;
+                let mut buffer = tokio::io::ReadBuf::new(&mut into);
+                if received < BYTES && Pin::new(&mut pipe).poll_read(cx, &mut buffer).is_ready() {
+                    assert!(buffer.filled().iter().all(|byte| *byte == 7));
+                    received += buffer.filled().len();
+                    progress = true;
+                }
+                let rest = block.len().min(BYTES - sent);
+                if rest > 0
+                    && let std::task::Poll::Ready(count) = Pin::new(&mut pipe).poll_write(cx, &block[..rest])
+                {
+                    sent += count.expect("the other end is there");
+                    progress = true;
+                }
+                match (sent, received) {
+                    (BYTES, BYTES) => return std::task::Poll::Ready(()),
+                    _ if !progress => return std::task::Poll::Pending,
+                    _ => {}
+                }
+            }
+        })
+        .await;
+        (sent, received)
+    }
+
+    /// Many times what a socket holds, so that room is watched for and no longer, again and again.
+    #[tokio::test]
+    async fn both_ends_send_more_than_there_is_room_for() {
+        let (a, b) = socket_pipe().expect("descriptors");
+        let (a, b) = (Pipe::from_attachment(a).expect("a pipe"), Pipe::from_attachment(b).expect("a pipe"));
+        let (a, b) = tokio::join!(tokio::spawn(exchange(a)), tokio::spawn(exchange(b)));
+        assert_eq!((a.expect("it ends"), b.expect("it ends")), ((BYTES, BYTES), (BYTES, BYTES)));
+    }
+
+    #[tokio::test]
+    async fn an_end_that_is_dropped_is_the_end_of_file() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (a, b) = socket_pipe().expect("descriptors");
+        let (mut a, mut b) =
+            (Pipe::from_attachment(a).expect("a pipe"), Pipe::from_attachment(b).expect("a pipe"));
+        a.write_all(b"last words").await.expect("there is room");
+        drop(a);
+        let mut said = String::new();
+        b.read_to_string(&mut said).await.expect("the end of file");
+        assert_eq!(said, "last words");
+        assert!(b.write_all(b"?").await.is_err(), "nobody is there");
+    }
+}
