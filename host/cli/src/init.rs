@@ -15,9 +15,9 @@ static READY: AtomicBool = AtomicBool::new(false);
 /// a program that opens a root.
 ///
 /// Every actor is a process of its own, and what it executes is this very program; so is what actors of
-/// one kind are forked off, and what compiles a component that was not compiled before. In a process
-/// that was started to be one of these, `init` serves as it and never returns. In any other it returns
-/// at once. So a native program needs no other program beside it.
+/// one kind are forked off, and what compiles a component that was not compiled before. In a process that
+/// was started to be one of these, `init` serves as it and never returns. In any other it returns at once.
+/// So a native program needs no other program beside it.
 ///
 /// It must come before anything else, and before any thread: what runs before it runs in every
 /// actor too, beside code that is not trusted, with a standard input that is the actor's way to its
@@ -25,8 +25,8 @@ static READY: AtomicBool = AtomicBool::new(false);
 ///
 /// An actor is told by how it was started: its standard input is a packet socket, and its command
 /// line is `greenroom: TREE/PATH` and the word `actor`. Neither comes about by chance, nor is it
-/// passed on to other programs. The process has no environment variables but what its guest is
-/// given, and its guest sees only those.
+/// passed on to other programs. The process has no environment variables: those that its guest is given
+/// come with what its broker says.
 ///
 /// ```no_run
 /// #[tokio::main(flavor = "current_thread")]

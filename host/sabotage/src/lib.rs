@@ -71,7 +71,7 @@ protections! {
     Elements = "elements";
     /// Writes of nothing are dropped.
     EmptyWrites = "empty-writes";
-    /// A thread ends the turns of guests.
+    /// A clock ends the turns of guests.
     Epochs = "epochs";
     /// An actor has no more than so many questions open.
     Finds = "finds";

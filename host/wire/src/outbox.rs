@@ -2,8 +2,8 @@
 //!
 //! Owns: the control lane, the credits, the errors, the round of contexts that have data, the last
 //! word. Must not know: what the data is; the payloads stay with their dialogs. Invariant: control
-//! and credits go before errors and errors before data; each context with data sends one frame in
-//! its turn; nothing follows a `Goodbye`.
+//! and credits go before errors and errors before data; each context with data has one turn before
+//! another has its next; nothing follows a `Goodbye`.
 //!
 //! First frames of contexts leave in the order of their ids: a new context joins the round at
 //! its end, and a chunk sends its context behind those that have joined before.

@@ -225,8 +225,8 @@ impl Session {
     }
 
     /// Poll: appends frames to `out` until it is `budget` bytes long or nothing is left to send;
-    /// true if anything was appended. Passes the budget by at most one frame, with the `Stop` that
-    /// goes before it where an error tears a message.
+    /// true if anything was appended. Passes the budget by at most one frame, with what goes directly
+    /// before it: before an error a `Stop`, or a first value of one frame.
     ///
     /// A frame that was appended counts as sent: the driver has to send all of `out`, in order,
     /// or report a disconnect. So keep the budget small if a cancel should overtake data.
