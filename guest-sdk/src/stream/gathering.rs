@@ -38,7 +38,12 @@ pub(crate) fn flush_all() {
 
 /// Sees to it that what a stream has gathered is handed over.
 pub(super) fn register(channel: &Rc<Channel>) {
-    GATHERING.with_borrow_mut(|all| all.push(channel.clone()));
+    GATHERING.with_borrow_mut(|all| {
+        // It is registered already if it has handed over since.
+        if !all.last().is_some_and(|last| Rc::ptr_eq(last, channel)) {
+            all.push(channel.clone());
+        }
+    });
 }
 
 /// What one stream has gathered.
@@ -68,17 +73,34 @@ pub(super) enum Added {
 
 impl Gathering {
     pub(super) fn add<T: Serialize>(&mut self, message: &T, port: &dyn StreamPort) -> Asked<Added> {
+        let before = self.end();
+        // What was left by a value whose encoding has panicked.
+        self.messages.bytes.truncate(before);
         encode_into(message, &mut self.messages.bytes)?;
-        self.added(port)
+        self.added(before, port)
     }
 
     pub(super) fn add_encoded(&mut self, message: &[u8], port: &dyn StreamPort) -> Asked<Added> {
+        let before = self.end();
+        self.messages.bytes.truncate(before);
         self.messages.bytes.extend_from_slice(message);
-        self.added(port)
+        self.added(before, port)
     }
 
-    /// The bytes have grown by one message.
-    fn added(&mut self, port: &dyn StreamPort) -> Asked<Added> {
+    /// Where the last message ends.
+    fn end(&self) -> usize {
+        self.messages.ends.last().map_or(0, |end| *end as usize)
+    }
+
+    /// The bytes have grown by one message, which begins there.
+    fn added(&mut self, before: usize, port: &dyn StreamPort) -> Asked<Added> {
+        if before > 0 && self.messages.bytes.len() > self.room.1 {
+            // It does not go with those before it: what is too large is to fail by itself.
+            let message = self.messages.bytes.split_off(before);
+            self.hand_over(port)?;
+            self.messages.bytes.truncate(self.end());
+            self.messages.bytes.extend_from_slice(&message);
+        }
         let Messages { bytes, ends } = &mut self.messages;
         ends.push(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         if ends.len() < self.room.0 && bytes.len() < self.room.1 {
@@ -97,6 +119,7 @@ impl Gathering {
     /// Hands over what is there. What fails is lost: the context has ended, or it is a message that
     /// cannot be sent at all.
     pub(super) fn hand_over(&mut self, port: &dyn StreamPort) -> Asked<()> {
+        self.messages.bytes.truncate(self.end());
         while !self.messages.ends.is_empty() {
             let sent = port.send(&self.messages);
             let Messages { bytes, ends } = &mut self.messages;
@@ -105,7 +128,11 @@ impl Gathering {
                     self.room = (*gather as usize, *gather_bytes as usize);
                     (*count as usize).min(ends.len())
                 }
-                Err(_) => ends.len(),
+                Err(_) => {
+                    // The next is handed over at once, so that whoever sends it is told.
+                    self.room = (0, 0);
+                    ends.len()
+                }
             };
             let end = ends[..count].last().map_or(0, |end| *end as usize);
             ends.drain(..count);

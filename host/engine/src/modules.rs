@@ -387,26 +387,24 @@ impl Guest for Modules {
         module.blueprint.gate.belongs_to(task.actor());
         let (number, isolation) = (*number, *isolation);
         let large = kwargs.len() >= LARGE_BYTES;
-        let job = move |arguments, module: &Module, task| Job {
-            function: number,
-            arguments,
-            large,
-            reply: Reply::new(task, module.blueprint.clone()),
-        };
+        let job = move |arguments, reply| Job { function: number, arguments, large, reply };
+        let reply = Reply::new(task, module.blueprint.clone());
         match (isolation, plain.clone()) {
-            (Isolation::Actor, None) => module.submit(job(Arguments::Portal(kwargs), module, task)),
+            (Isolation::Actor, None) => module.submit(job(Arguments::Portal(kwargs), reply)),
             (isolation, plain) => {
                 let module = module.clone();
                 tokio::spawn(async move {
                     let arguments = match &plain {
                         None => Ok(Arguments::Portal(kwargs)),
-                        Some(plain) => module.check(plain.clone(), &task, kwargs, large).await,
+                        Some(plain) => module.check(plain.clone(), reply.task(), kwargs, large).await,
                     };
                     match (isolation, arguments) {
-                        (_, Err(error)) => task.end(Err(error)),
-                        (Isolation::Actor, Ok(arguments)) => module.submit(job(arguments, &module, task)),
+                        // It was given up while that took its time.
+                        _ if reply.task().has_ended() => {}
+                        (_, Err(error)) => reply.give(Err(error)),
+                        (Isolation::Actor, Ok(arguments)) => module.submit(job(arguments, reply)),
                         (Isolation::Task, Ok(arguments)) => {
-                            module.run_alone(job(arguments, &module, task), plain.is_some()).await;
+                            module.run_alone(job(arguments, reply), plain.is_some()).await;
                         }
                     }
                 });

@@ -235,9 +235,10 @@ impl<T: Send + 'static> Turns<T> {
     fn take_turn(&mut self, mut inner: Inner<T>, cx: &mut Context<'_>) -> Poll<T> {
         let began = Instant::now();
         self.weight.begin(began);
-        let ticks = self.ticker.note();
         self.alarm.inside.store(true, Ordering::SeqCst);
-        self.ticker.state.turns[0].store(nanoseconds(began), Ordering::Relaxed);
+        // Before it is noted: a tick in between would find no turn, and let the clock stand.
+        self.ticker.state.turns[0].store(nanoseconds(began), Ordering::SeqCst);
+        let ticks = self.ticker.note();
         let polled = inner.as_mut().poll(&mut Context::from_waker(&self.waker));
         self.ticker.state.turns[0].store(0, Ordering::Relaxed);
         self.place = Place::Here(inner);
@@ -267,9 +268,9 @@ impl<T: Send + 'static> Turns<T> {
             let Some((mut inner, sender)) = taken else { return };
             let began = Instant::now();
             weight.begin(began);
-            ticker.note();
             weight.0.aside.store(true, Ordering::SeqCst);
-            ticker.state.turns[1].store(nanoseconds(began), Ordering::Relaxed);
+            ticker.state.turns[1].store(nanoseconds(began), Ordering::SeqCst);
+            ticker.note();
             let polled = inner.as_mut().poll(&mut Context::from_waker(&waker));
             ticker.state.turns[1].store(0, Ordering::Relaxed);
             weight.0.aside.store(false, Ordering::SeqCst);

@@ -363,10 +363,14 @@ impl Dialog {
         Ok(count)
     }
 
-    /// How much the peer has room for now.
+    /// How much the peer has room for now, and may be sent at once.
     pub(crate) fn room(&self) -> Room {
         let outlet = &self.state().outlet;
-        if outlet.settling { Room::default() } else { outlet.balance.left().into() }
+        if outlet.settling {
+            return Room::default();
+        }
+        let room = Room::from(outlet.balance.left());
+        Room { bytes: room.bytes.min(self.link.max_sent() as u64), ..room }
     }
 
     /// Waits until a message can be sent, or will never be again.

@@ -73,7 +73,15 @@ impl Run {
                     Some(*end)
                 });
                 let ends: Vec<u32> = ends.collect();
-                let bytes = bytes.split_to(ends.last().map_or(0, |end| *end as usize)).freeze();
+                let end = ends.last().map_or(0, |end| *end as usize);
+                // What is little does not keep the memory of all.
+                let bytes = if 2 * end < bytes.len() {
+                    let taken = Bytes::copy_from_slice(&bytes[..end]);
+                    bytes.advance(end);
+                    taken
+                } else {
+                    bytes.split_to(end).freeze()
+                };
                 (Messages::new(bytes, ends).unwrap_or_default(), !sizes.is_empty())
             }
             Self::Large(message) => (Messages::one(std::mem::take(message)), false),

@@ -67,11 +67,14 @@ impl Messages {
         starts.zip(&self.ends).map(|(start, end)| self.bytes.slice(*start as usize..*end as usize))
     }
 
-    /// The first so many.
-    pub(crate) fn first(mut self, count: usize) -> Self {
-        self.ends.truncate(count);
-        self.bytes.truncate(self.ends.last().map_or(0, |end| *end as usize));
-        self
+    /// The first so many, without the memory of the others.
+    pub(crate) fn first(self, count: usize) -> Self {
+        if count >= self.len() {
+            return self;
+        }
+        let ends = self.ends[..count].to_vec();
+        let end = ends.last().map_or(0, |end| *end as usize);
+        Self { bytes: Bytes::copy_from_slice(&self.bytes[..end]), ends }
     }
 
     /// Their bytes, and where each ends.
@@ -95,6 +98,7 @@ mod tests {
         assert_eq!(messages.iter().collect::<Vec<_>>(), [&b""[..], b"ab", b"", b"c"]);
         let first = messages.clone().first(3);
         assert_eq!((first.len(), first.bytes()), (3, 2));
+        assert_eq!(first.into_parts().0.try_into_mut().map(|bytes| bytes.capacity()), Ok(2));
         assert!(messages.first(0).is_empty());
         assert_eq!(Messages::new(Bytes::new(), Vec::new()), Ok(Messages::default()));
         assert_eq!(Messages::one(bytes()).iter().collect::<Vec<_>>(), [bytes()]);

@@ -25,12 +25,21 @@ pub(crate) fn raise(data_bytes: u64, open_files: u64, cpu_seconds: Option<u64>) 
         (Resource::Rtprio, Some(0)),
     ];
     for (resource, bound) in bounds {
-        let Some(bound) = bound else { continue };
-        let held = getrlimit(resource);
-        let bound = [held.current, held.maximum].into_iter().flatten().fold(bound, u64::min);
-        let limit = Rlimit { current: Some(bound), maximum: Some(bound) };
-        setrlimit(resource, limit)
-            .map_err(|error| WallError::refused(Wall::Limits, format_args!("{resource:?}: {error}")))?;
+        bound.map_or(Ok(()), |bound| set(resource, bound))?;
     }
     Ok(())
+}
+
+/// Sets those that what comes between the first and the last wall would not pass: a timer takes a place
+/// among the signals that all processes of a user may have waiting, of which nobody is to take more.
+pub(crate) fn raise_last() -> Result<(), WallError> {
+    set(Resource::Sigpending, 0)
+}
+
+fn set(resource: Resource, bound: u64) -> Result<(), WallError> {
+    let held = getrlimit(resource);
+    let bound = [held.current, held.maximum].into_iter().flatten().fold(bound, u64::min);
+    let limit = Rlimit { current: Some(bound), maximum: Some(bound) };
+    setrlimit(resource, limit)
+        .map_err(|error| WallError::refused(Wall::Limits, format_args!("{resource:?}: {error}")))
 }

@@ -109,11 +109,14 @@ impl Walls<'_> {
 }
 
 impl Outer {
-    /// Raises the last wall, against system calls, around all threads there are.
+    /// Sets the last bounds, and raises the last wall, against system calls, around all threads there are.
     ///
     /// # Errors
     /// [`WallError`], naming the wall. The process is to end then.
     pub fn raise_last(self) -> Result<(), WallError> {
+        if stands(&self.without, Wall::Limits) {
+            limits::raise_last()?;
+        }
         if stands(&self.without, Wall::Seccomp) { filter::raise(self.calls) } else { Ok(()) }
     }
 }

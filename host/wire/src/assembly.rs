@@ -10,13 +10,10 @@ use bytes::{Bytes, BytesMut};
 use crate::id::ContextId;
 use crate::violation::PeerMisbehaved;
 
-/// From which size on a payload that still grows is given `ROOM`. Room is not memory before it is
-/// written to, and a block of that size can be made larger in place, where smaller ones would be
-/// copied, which holds up everybody.
-const GROWING: usize = 2 << 20;
-
-/// See [`GROWING`].
-const ROOM: usize = 64 << 20;
+/// Up to which size a payload that still grows is given room for three times as much again: what
+/// grows is copied, and that holds up everybody. A larger one is given as much again: a block of that
+/// size is made larger in place, and room counts against the memory that a process may have.
+const GROWING: usize = 1 << 20;
 
 /// How much the unfinished payloads of one session may hold, and do.
 #[derive(Debug)]
@@ -71,11 +68,9 @@ impl Assembly {
         }
         allowance.buffered += chunk.len();
         if chunk.len() > self.0.capacity() - self.0.len() {
-            // What grows is copied: the fewer times, the better.
             self.0.reserve(match self.0.len() {
                 small @ ..GROWING => (3 * small).max(2 * chunk.len()),
-                large @ GROWING..ROOM => ROOM - large,
-                _ => chunk.len(),
+                large => large,
             });
         }
         self.0.extend_from_slice(chunk);

@@ -58,6 +58,7 @@ fn f3_every_thread_of_every_actor_is_behind_the_walls() {
             assert_eq!(status(pid, "NoNewPrivs"), ["1".to_owned()].into(), "{name}");
             assert_eq!(bounds(pid, "Max core file size"), [Some(0); 2], "{name}");
             assert_eq!(bounds(pid, "Max locked memory"), [Some(0); 2], "{name}");
+            assert_eq!(bounds(pid, "Max pending signals"), [Some(0); 2], "{name}");
             for resource in ["Max data size", "Max open files", "Max stack size"] {
                 let bounds = bounds(pid, resource);
                 assert!(bounds[0].is_some() && bounds[0] == bounds[1], "{name}: {resource}: {bounds:?}");

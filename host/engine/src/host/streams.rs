@@ -109,8 +109,9 @@ impl Stream {
 /// For how long messages may be gathered, if they go on to come as fast as they do.
 const GATHER: Duration = Duration::from_millis(1);
 
-/// How many messages, and how many bytes, are gathered at most.
-const MOST: Room = Room { messages: 512, bytes: 64 * 1024 };
+/// How many messages, and how many bytes, are gathered at most: half of what the least limit on what
+/// is copied at once lets through.
+const MOST: Room = Room { messages: 512, bytes: 32 * 1024 };
 
 /// How fast a guest sends.
 #[derive(Debug)]
