@@ -12,6 +12,7 @@ use greenroom_abi::kind::{EncodeError, Lagged, MsgTypeError, StreamClosed};
 use serde::ser::SerializeSeq as _;
 
 use super::{Channel, MsgStream, Overrun, StreamOptions};
+use crate::boundary::StreamPort as _;
 use crate::kit::{Flag, Wire, dialog, settle};
 
 type Numbers = MsgStream<i64, i64>;
@@ -401,4 +402,33 @@ fn subscriptions_account_for_every_message_in_any_order_of_events() {
             assert_eq!(next, arrived, "seed {seed}");
         }
     }
+}
+
+#[test]
+fn who_gathers_is_told_by_the_next_send_that_the_stream_is_over() {
+    let (stream, wire) = stream();
+    wire.make_room(100);
+    wire.let_gather(10);
+    settle(stream.send(0)).expect("there is room").expect("sent");
+    wire.close();
+    // It is gathered, and lost when the task waits.
+    settle(stream.send(1)).expect("there is room").expect("gathered");
+    let told = settle(stream.send(2)).expect("nothing to wait for").expect_err("it is over");
+    assert!(told.is::<StreamClosed>(), "{told}");
+    assert_eq!(wire.sent::<i64>(), [0]);
+}
+
+#[test]
+fn what_does_not_fit_beside_others_goes_alone() {
+    let (stream, wire) = other_stream::<String>();
+    wire.make_room(100);
+    wire.let_gather(10);
+    settle(async {
+        stream.send(String::new()).await.expect("sent");
+        stream.send("small".to_owned()).await.expect("gathered");
+        stream.send("large".repeat(1000)).await.expect("sent");
+        assert_eq!(wire.crossings(), 3);
+        assert_eq!(wire.sent::<String>().iter().map(String::len).collect::<Vec<_>>(), [0, 5, 5000]);
+    })
+    .expect("there is room");
 }
