@@ -462,6 +462,7 @@ impl Loop {
             ..Record::new(id, pid, packets)
         };
         self.tree.insert(key, record);
+        self.tree.note_birth(key, request);
         Ok(())
     }
 
