@@ -5,7 +5,6 @@
 //! leaves only after its children have.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -17,6 +16,7 @@ use greenroom_wire::control::{EnabledModule, Limits, RequestId, Rights, ToActor,
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+use crate::child::Child;
 use crate::discovery::Search;
 use crate::grants::Grant;
 use crate::ladder::Ladder;
@@ -64,8 +64,8 @@ pub(crate) struct Record {
     pub(crate) stage: Stage,
     pub(crate) ladder: Option<Ladder>,
     pub(crate) packets: mpsc::UnboundedSender<Packet>,
-    /// The way to signal its process; none for the operator, which is this process.
-    pub(crate) pidfd: Option<Arc<OwnedFd>>,
+    /// Its process; none for the operator, which is this one.
+    pub(crate) child: Option<Arc<Child>>,
     pub(crate) grants: Vec<Grant>,
     /// The components its modules come from, by their number in the catalogue.
     pub(crate) components: Vec<usize>,
@@ -165,7 +165,7 @@ impl Record {
             stage: Stage::Ready,
             ladder: None,
             packets,
-            pidfd: None,
+            child: None,
             grants: Vec::new(),
             components: Vec::new(),
             modules: Vec::new(),

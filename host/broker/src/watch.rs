@@ -6,6 +6,7 @@
 
 use core::net::IpAddr;
 use std::borrow::Borrow;
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -16,13 +17,17 @@ use greenroom_abi::kind::Exit;
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_sabotage::Protection;
 use greenroom_transport::{Attachment, Channel, Packet};
-use greenroom_wire::control::{self, ActorEntry, Limits, LogLine, RequestId, ToBroker};
+use greenroom_wire::control::{self, ActorEntry, Limits, LogLine, RequestId, Stream, ToActor, ToBroker};
 use greenroom_wire::{Gate, Passage};
 use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
 
+use crate::child::Child;
 use crate::harmless::harmless;
 use crate::lookup::Turns;
+use crate::output::{self, Piece, Pieces, Tail};
 use crate::registry::beyond::Beyond;
 use crate::registry::{Entry, Publication, RegistryError};
 use crate::report::Report;
@@ -37,6 +42,15 @@ const COUNTS: usize = 4;
 
 /// How long after its control channel an actor may end.
 const HANG_UP: Duration = Duration::from_secs(1);
+
+/// What is wrong with one that has not ended by then.
+const HUNG_UP: &str = "it has closed its control channel, and goes on";
+
+/// How many times as long as it took to look at all processes none is looked at.
+const REST: u32 = 10;
+
+/// A rest that is not worth taking.
+const SHORT: Duration = Duration::from_millis(1);
 
 /// How many messages of one actor may wait for the loop.
 const MAX_UNHEARD: usize = 16;
@@ -61,7 +75,28 @@ pub(crate) enum Event {
 
 /// Where those tasks tell.
 #[derive(Clone)]
-pub(crate) struct Watch(mpsc::UnboundedSender<Event>);
+pub(crate) struct Watch {
+    events: mpsc::UnboundedSender<Event>,
+    children: Arc<Mutex<HashMap<Key, Watched>>>,
+    /// One of them may have ended, whether the system has said so or not.
+    stir: Arc<Notify>,
+}
+
+/// A process whose end is waited for.
+struct Watched {
+    child: Arc<Child>,
+    words: JoinHandle<()>,
+    /// How it has ended.
+    exit: Option<Exit>,
+}
+
+/// What leads to an actor, and from it.
+pub(crate) struct Line {
+    /// What is to be sent to it.
+    pub(crate) packets: mpsc::UnboundedSender<Packet>,
+    /// Ends once all its output has been reported.
+    pub(crate) words: JoinHandle<()>,
+}
 
 /// A search beyond the tree; dropping it gives it up.
 #[derive(Debug)]
@@ -74,9 +109,15 @@ impl Drop for Lookout {
 }
 
 impl Watch {
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Event>) {
-        let (sender, events) = mpsc::unbounded_channel();
-        (Self(sender), events)
+    /// Watches over those that will be named.
+    ///
+    /// # Errors
+    /// When the process has no descriptors left to be told of the ends of its children.
+    pub(crate) fn new() -> io::Result<(Self, mpsc::UnboundedReceiver<Event>)> {
+        let (events, received) = mpsc::unbounded_channel();
+        let watch = Self { events, children: Arc::default(), stir: Arc::default() };
+        tokio::spawn(watch.clone().collect(signal(SignalKind::child())?));
+        Ok((watch, received))
     }
 
     /// Reads and writes an actor's control channel.
@@ -88,10 +129,19 @@ impl Watch {
         actor: Key,
         reporter: Reporter,
         limits: &Limits,
+        tail: Tail,
+        mark: Vec<u8>,
         channel: Channel,
-    ) -> mpsc::UnboundedSender<Packet> {
+    ) -> Line {
         let channel = Arc::new(channel);
         let (packets, outgoing) = mpsc::unbounded_channel::<Packet>();
+        let answers = packets.clone();
+        let (pieces, reporting) = output::report(tail, reporter.clone(), limits, move || {
+            if let Ok(bytes) = control::encode(&ToActor::Shown) {
+                let _ = answers.send(Packet { bytes, attachments: Vec::new() });
+            }
+        });
+        let words = tokio::spawn(reporting);
         let outgoing = Arc::new(Outgoing { packets: Mutex::new(outgoing), taken: Notify::new() });
         let (writer, queue) = (channel.clone(), outgoing.clone());
         tokio::spawn(async move {
@@ -102,42 +152,69 @@ impl Watch {
             }
             queue.close();
         });
-        let (events, limits) = (self.0.clone(), limits.clone());
+        let (watch, limits) = (self.clone(), limits.clone());
         tokio::spawn(async move {
-            if let Err(how) = listen(actor, &reporter, &limits, &channel, &outgoing, &events).await {
-                let _ = events.send(Event::Misbehaved { actor, how });
+            let heard = listen(actor, &reporter, &limits, &channel, &outgoing, &mark, pieces, &watch.events);
+            let Err(how) = heard.await else { return };
+            if how == HUNG_UP {
+                // The end of the process follows, and with it the event that counts; if not, it is
+                // one that nobody could ask to end.
+                tokio::time::sleep(HANG_UP).await;
+                watch.stir.notify_one();
+                if Protection::HungUp.is_off() {
+                    return;
+                }
             }
+            let _ = watch.events.send(Event::Misbehaved { actor, how });
         });
-        packets
+        Line { packets, words }
     }
 
     /// Waits for the end of an actor's process and of its output.
-    ///
-    /// # Errors
-    /// When the process cannot be registered with the reactor.
-    pub(crate) fn process(
-        &self,
-        actor: Key,
-        pidfd: Arc<OwnedFd>,
-        reap: Box<dyn FnOnce() -> Exit + Send>,
-        stdout: impl Future<Output = ()> + Send + 'static,
-        stderr: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
-        let pidfd = readable(pidfd)?;
-        let events = self.0.clone();
-        let words = tokio::spawn(async move { tokio::join!(stdout, stderr) });
-        tokio::spawn(async move {
-            let _ = pidfd.readable().await;
-            let exit = reap();
-            let _ = tokio::time::timeout(LAST_WORDS, words).await;
-            let _ = events.send(Event::Exited { actor, exit });
+    pub(crate) fn process(&self, actor: Key, child: Arc<Child>, words: JoinHandle<()>) {
+        self.children().insert(actor, Watched { child, words, exit: None });
+    }
+
+    /// Collects the processes that end. The system says only that some have, so all are looked at; for
+    /// that it takes no more than a fraction of the time, however many there are.
+    async fn collect(self, mut ends: Signal) {
+        loop {
+            tokio::select! {
+                _ = ends.recv() => {}
+                () = self.stir.notified() => {}
+            }
+            let began = Instant::now();
+            for (actor, Watched { words, exit, .. }) in self.ended() {
+                let (events, exit) = (self.events.clone(), exit.unwrap_or(Exit::Unknown));
+                tokio::spawn(async move {
+                    let _ = tokio::time::timeout(LAST_WORDS, words).await;
+                    let _ = events.send(Event::Exited { actor, exit });
+                });
+            }
+            let rest = REST * began.elapsed();
+            if rest >= SHORT {
+                tokio::time::sleep(rest).await;
+            }
+        }
+    }
+
+    /// Takes out those that have ended, and says how.
+    fn ended(&self) -> Vec<(Key, Watched)> {
+        let mut children = self.children();
+        let ended = children.extract_if(|_, watched| {
+            watched.exit = watched.child.collect();
+            watched.exit.is_some()
         });
-        Ok(())
+        ended.collect()
+    }
+
+    fn children(&self) -> MutexGuard<'_, HashMap<Key, Watched>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has an actor made known beyond its tree.
     pub(crate) fn publish(&self, actor: Key, beyond: Beyond, entry: Entry) {
-        let events = self.0.clone();
+        let events = self.events.clone();
         tokio::spawn(async move {
             let result = beyond.publish(entry).await;
             // A publication that nobody takes is dropped, and ends with that.
@@ -155,7 +232,7 @@ impl Watch {
         name: String,
         wait: bool,
     ) -> Lookout {
-        let events = self.0.clone();
+        let events = self.events.clone();
         let looking = tokio::spawn(async move {
             let result = match wait {
                 true => beyond.wait(&name, &who).await.map(Some),
@@ -168,7 +245,7 @@ impl Watch {
 
     /// Looks up the name of a host for an actor's question.
     pub(crate) fn look_up(&self, asker: Key, request: RequestId, turns: Turns, name: String) {
-        let events = self.0.clone();
+        let events = self.events.clone();
         tokio::spawn(async move {
             let result = turns.look_up(&name).await;
             let _ = events.send(Event::LookedUp { asker, request, result });
@@ -184,7 +261,7 @@ impl Watch {
         own: Vec<ActorEntry>,
         name: Option<String>,
     ) {
-        let events = self.0.clone();
+        let events = self.events.clone();
         tokio::spawn(async move {
             let named = |entry: &Entry| name.as_ref().is_none_or(|name| entry.id.name == *name);
             let result = beyond.list().await.map(|others| {
@@ -247,6 +324,8 @@ async fn listen(
     limits: &Limits,
     channel: &Channel,
     outgoing: &Outgoing,
+    mark: &[u8],
+    pieces: Pieces,
     events: &mpsc::UnboundedSender<Event>,
 ) -> Result<(), String> {
     let turns = Arc::new(Semaphore::new(MAX_UNHEARD));
@@ -256,15 +335,7 @@ async fn listen(
         outgoing.settle().await;
         let packet = match channel.receive().await {
             Ok(Some(packet)) => packet,
-            Ok(None) => {
-                // The end of the process follows, and with it the event that counts; if not, it is
-                // one that nobody could ask to end.
-                tokio::time::sleep(HANG_UP).await;
-                if Protection::HungUp.is_off() {
-                    return Ok(());
-                }
-                return Err("it has closed its control channel, and goes on".to_owned());
-            }
+            Ok(None) => return Err(HUNG_UP.to_owned()),
             // It left without reading everything; what it said is still to be read.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => continue,
             Err(error) => return Err(error.to_string()),
@@ -272,13 +343,24 @@ async fn listen(
         if !packet.attachments.is_empty() {
             return Err("it sends descriptors, which nobody takes from an actor".to_owned());
         }
+        let Some(message) = packet.bytes.strip_prefix(mark) else {
+            // Its process has written this, whatever it may look like.
+            let piece = Piece { stream: Stream::Stderr, bytes: packet.bytes, is_awaited: false };
+            let _ = pieces.send(piece).await;
+            continue;
+        };
         let name = || reporter.actor.name.clone();
         let mut admit = || match gate.pass(Instant::now()) {
             Passage::Through { dropped } => Some(dropped),
             Passage::Dropped { .. } if Protection::BrokerLogRate.is_off() => Some(0),
             Passage::Dropped { .. } => None,
         };
-        let report = match control::decode(&packet.bytes) {
+        let report = match control::decode(message) {
+            Ok(ToBroker::Output { stream, bytes }) => {
+                // An honest actor leaves room for it; who does not waits here, with all it has to say.
+                let _ = pieces.send(Piece { stream, bytes, is_awaited: true }).await;
+                continue;
+            }
             Ok(ToBroker::Log(line)) => {
                 let Some(dropped) = admit() else { continue };
                 if dropped > 0 {
