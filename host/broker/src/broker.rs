@@ -34,7 +34,7 @@ use crate::quota::{self, Standing};
 use crate::registry::beyond::Beyond;
 use crate::registry::{Entry, Publication, Registry, RegistryError};
 use crate::report::Report;
-use crate::spawner::{Kind, Order, Process, Spawner};
+use crate::spawner::{Kind, Order, Process, Spawner, advice};
 use crate::station::{self, Answer, Logbook, Place, Reply, Reporter, Visit};
 use crate::tree::{Birth, Failure, Key, MAX_NAME_BYTES, Record, Stage, Step, Tree, Waiter, check_name};
 use crate::visits;
@@ -359,7 +359,7 @@ impl Loop {
             quota::check_rate(&mut record.starts, Instant::now(), &record.limits)?;
         }
         self.give_birth(parent, request, &spec, path, is_root, parent_id, granted, limits, resolved)
-            .map_err(|error| failed(format!("the system refuses: {error}")))
+            .map_err(|error| failed(format!("the system refuses: {error}{}", advice(&error))))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the checked parts of one spawn, used once")]

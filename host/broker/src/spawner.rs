@@ -93,3 +93,41 @@ impl Spawner for ExecSpawner {
         Ok(Process { child: Child::new(pid), is_prepared: false })
     }
 }
+
+/// What may be done about a refusal of the system's, in words that follow it; nothing if nothing is known.
+pub(crate) fn advice(error: &io::Error) -> &'static str {
+    let known = error.raw_os_error().and_then(|code| ADVICE.iter().find(|(known, _)| *known == code));
+    known.map_or("", |(_, advice)| advice)
+}
+
+/// By the number of the error.
+const ADVICE: [(i32, &str); 4] = [
+    (libc::EMFILE, "; this program has one for each actor: see `ulimit -Hn`"),
+    (libc::ENFILE, "; of all programs together: see `sysctl fs.file-max`"),
+    (
+        libc::EAGAIN,
+        "; there are too many processes: see `ulimit -u`, the `pids.max` of the control group, and `sysctl \
+         kernel.pid_max kernel.threads-max`",
+    ),
+    (
+        libc::ENOMEM,
+        "; there is no memory left for another process: see `free`, and `sysctl vm.overcommit_memory`",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_of_the_system_is_named() {
+        for (code, name) in
+            [(libc::EMFILE, "ulimit -Hn"), (libc::EAGAIN, "pids.max"), (libc::ENOMEM, "memory")]
+        {
+            let error = io::Error::from_raw_os_error(code);
+            assert!(advice(&error).contains(name), "{error}");
+        }
+        assert_eq!(advice(&io::Error::from_raw_os_error(libc::ENOENT)), "");
+        assert_eq!(advice(&io::Error::other("odd")), "");
+    }
+}

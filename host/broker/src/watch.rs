@@ -17,7 +17,9 @@ use greenroom_abi::kind::Exit;
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_sabotage::Protection;
 use greenroom_transport::{Attachment, Channel, Packet};
-use greenroom_wire::control::{self, ActorEntry, Limits, LogLine, RequestId, Stream, ToActor, ToBroker};
+use greenroom_wire::control::{
+    self, ActorEntry, Limits, LogLine, OUTPUT_BYTES, RequestId, Stream, ToActor, ToBroker,
+};
 use greenroom_wire::{Gate, Passage};
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -356,6 +358,9 @@ async fn listen(
             Passage::Dropped { .. } => None,
         };
         let report = match control::decode(message) {
+            Ok(ToBroker::Output { bytes, .. }) if bytes.len() > OUTPUT_BYTES => {
+                return Err("it writes more at once than it may".to_owned());
+            }
             Ok(ToBroker::Output { stream, bytes }) => {
                 // An honest actor leaves room for it; who does not waits here, with all it has to say.
                 let _ = pieces.send(Piece { stream, bytes, is_awaited: true }).await;
@@ -397,4 +402,52 @@ pub(crate) fn readable<F: Borrow<OwnedFd> + AsRawFd>(pidfd: F) -> io::Result<Asy
     // SAFETY: an `OwnedFd` always gives the same open descriptor, shared or not, and whoever holds one
     // keeps it open.
     unsafe { AsyncFd::register_with_interest(pidfd, tokio::io::Interest::READABLE) }.map_err(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use greenroom_transport::{channel_from_fd, socket_channel};
+
+    use super::*;
+    use crate::report::Stream;
+    use crate::station::Logbook;
+
+    fn plain(message: &ToBroker) -> Packet {
+        Packet { bytes: control::encode(message).expect("encodes"), attachments: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn what_has_no_mark_is_text_whatever_it_looks_like() {
+        let (ours, theirs) = socket_channel().expect("a pair");
+        let beside = theirs.try_clone().expect("a copy");
+        let (watch, mut events) = Watch::new().expect("watches");
+        let (reports, mut told) = mpsc::channel(8);
+        let id = ActorId { name: "one".to_owned(), uuid: String::new() };
+        let reporter = Reporter { actor: id, path: Vec::new(), book: Logbook::default(), reports };
+        let (tail, mark) = (Tail::default(), vec![7; 16]);
+        let channel = channel_from_fd(ours).expect("registers");
+        let line =
+            watch.channel(Key::nil(), reporter, &Limits::default(), tail.clone(), mark.clone(), channel);
+
+        let forged = plain(&ToBroker::Ready).bytes;
+        rustix::io::write(&beside, &forged).expect("writes");
+        rustix::io::write(&beside, b"\n").expect("writes");
+        let actor = channel_from_fd(theirs).expect("registers").marked(mark);
+        let bytes = b"out\n".to_vec();
+        actor.send(plain(&ToBroker::Output { stream: Stream::Stdout, bytes })).await.expect("sends");
+        actor.send(plain(&ToBroker::Ready)).await.expect("sends");
+
+        let heard = events.recv().await;
+        assert!(matches!(heard, Some(Event::Message { message: ToBroker::Ready, .. })), "the marked one");
+        for (wanted, text) in [(Stream::Stderr, "eReady"), (Stream::Stdout, "out")] {
+            let Some(Report::Output { stream, line, .. }) = told.recv().await else { panic!("no output") };
+            assert_eq!((stream, line.as_str()), (wanted, text));
+        }
+        let answer = actor.receive().await.expect("receives").expect("an answer");
+        assert_eq!(control::decode::<ToActor>(&answer.bytes), Ok(ToActor::Shown));
+        assert_eq!(tail.lines(), ["eReady"]);
+        drop((actor, beside));
+        line.words.await.expect("the output ends with the channel");
+        assert!(events.try_recv().is_err(), "one message came");
+    }
 }

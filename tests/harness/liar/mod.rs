@@ -23,8 +23,15 @@ pub use lies::{Fate, LIES, Lie};
 /// What the broker's refusal is told with; the error's type follows.
 pub const REFUSED: &str = "refused";
 
+/// What a program is executed with that is to be a zygote.
+const ZYGOTE: &str = "zygote";
+
 /// Being the liar: what its `main` does.
 pub fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|word| word == ZYGOTE) {
+        // What is copied from one is no liar. Where there is none, each is executed.
+        return ExitCode::FAILURE;
+    }
     let title = std::env::args().next().unwrap_or_default();
     let name = title.rsplit('/').next().unwrap_or_default();
     let Some(lie) = LIES.iter().find(|lie| lie.attack.id == name) else {
