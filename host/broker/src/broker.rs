@@ -120,7 +120,7 @@ impl Broker {
                 };
                 match open() {
                     Ok((channel, watch)) => {
-                        let broker = Loop::new(settings, key, id, channel, beyond, book, visits, watch);
+                        let broker = Loop::new(settings, key, id, channel, beyond, (book, visits), watch);
                         broker.run(stopped).await;
                     }
                     Err(error) => tracing::error!(%error, "the broker has no control channel"),
@@ -168,8 +168,7 @@ impl Loop {
         id: ActorId,
         channel: Channel,
         beyond: Option<Beyond>,
-        book: Logbook,
-        visits: mpsc::UnboundedReceiver<Visit>,
+        (book, visits): (Logbook, mpsc::UnboundedReceiver<Visit>),
         (watch, events): (Watch, mpsc::UnboundedReceiver<Event>),
     ) -> Self {
         let tree = Tree::default();

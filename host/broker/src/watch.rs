@@ -48,11 +48,15 @@ const HANG_UP: Duration = Duration::from_secs(1);
 /// What is wrong with one that has not ended by then.
 const HUNG_UP: &str = "it has closed its control channel, and goes on";
 
-/// How many times as long as it took to look at all processes none is looked at.
-const REST: u32 = 10;
+/// For how long no process is looked at once all were, for each that is left: some ten times as long as
+/// that took.
+const REST: Duration = Duration::from_micros(5);
 
 /// A rest that is not worth taking.
 const SHORT: Duration = Duration::from_millis(1);
+
+/// How many processes are collected in one turn: it is the kernel that takes them apart.
+const COLLECTED: usize = 64;
 
 /// How many messages of one actor may wait for the loop.
 const MAX_UNHEARD: usize = 16;
@@ -154,9 +158,9 @@ impl Watch {
             }
             queue.close();
         });
-        let (watch, limits) = (self.clone(), limits.clone());
+        let (watch, limits, spoken) = (self.clone(), limits.clone(), Spoken { mark, pieces });
         tokio::spawn(async move {
-            let heard = listen(actor, &reporter, &limits, &channel, &outgoing, &mark, pieces, &watch.events);
+            let heard = listen(actor, &reporter, &limits, &channel, &outgoing, spoken, &watch.events);
             let Err(how) = heard.await else { return };
             if how == HUNG_UP {
                 // The end of the process follows, and with it the event that counts; if not, it is
@@ -185,29 +189,34 @@ impl Watch {
                 _ = ends.recv() => {}
                 () = self.stir.notified() => {}
             }
-            let began = Instant::now();
-            for (actor, Watched { words, exit, .. }) in self.ended() {
+            let (ended, left) = self.ended();
+            let is_all = ended.len() < COLLECTED;
+            for (actor, Watched { words, exit, .. }) in ended {
                 let (events, exit) = (self.events.clone(), exit.unwrap_or(Exit::Unknown));
                 tokio::spawn(async move {
                     let _ = tokio::time::timeout(LAST_WORDS, words).await;
                     let _ = events.send(Event::Exited { actor, exit });
                 });
             }
-            let rest = REST * began.elapsed();
-            if rest >= SHORT {
+            let rest = REST * u32::try_from(left).unwrap_or(u32::MAX);
+            if !is_all {
+                self.stir.notify_one();
+                tokio::task::yield_now().await;
+            } else if rest >= SHORT {
                 tokio::time::sleep(rest).await;
             }
         }
     }
 
-    /// Takes out those that have ended, and says how.
-    fn ended(&self) -> Vec<(Key, Watched)> {
+    /// Takes out some that have ended, and says how; and how many are left.
+    fn ended(&self) -> (Vec<(Key, Watched)>, usize) {
         let mut children = self.children();
         let ended = children.extract_if(|_, watched| {
             watched.exit = watched.child.collect();
             watched.exit.is_some()
         });
-        ended.collect()
+        let ended = ended.take(COLLECTED).collect();
+        (ended, children.len())
     }
 
     fn children(&self) -> MutexGuard<'_, HashMap<Key, Watched>> {
@@ -282,6 +291,13 @@ fn shown(LogLine { level, target, message, task }: LogLine, limits: &Limits) -> 
     LogLine { level, target: shown(target), message: shown(message), task: task.map(shown) }
 }
 
+/// What comes over an actor's channel beside messages, and where all output goes.
+struct Spoken {
+    /// What messages begin with.
+    mark: Vec<u8>,
+    pieces: Pieces,
+}
+
 /// What waits to be sent to an actor.
 struct Outgoing {
     packets: Mutex<mpsc::UnboundedReceiver<Packet>>,
@@ -326,8 +342,7 @@ async fn listen(
     limits: &Limits,
     channel: &Channel,
     outgoing: &Outgoing,
-    mark: &[u8],
-    pieces: Pieces,
+    spoken: Spoken,
     events: &mpsc::UnboundedSender<Event>,
 ) -> Result<(), String> {
     let turns = Arc::new(Semaphore::new(MAX_UNHEARD));
@@ -345,10 +360,10 @@ async fn listen(
         if !packet.attachments.is_empty() {
             return Err("it sends descriptors, which nobody takes from an actor".to_owned());
         }
-        let Some(message) = packet.bytes.strip_prefix(mark) else {
+        let Some(message) = packet.bytes.strip_prefix(spoken.mark.as_slice()) else {
             // Its process has written this, whatever it may look like.
             let piece = Piece { stream: Stream::Stderr, bytes: packet.bytes, is_awaited: false };
-            let _ = pieces.send(piece).await;
+            let _ = spoken.pieces.send(piece).await;
             continue;
         };
         let name = || reporter.actor.name.clone();
@@ -363,7 +378,7 @@ async fn listen(
             }
             Ok(ToBroker::Output { stream, bytes }) => {
                 // An honest actor leaves room for it; who does not waits here, with all it has to say.
-                let _ = pieces.send(Piece { stream, bytes, is_awaited: true }).await;
+                let _ = spoken.pieces.send(Piece { stream, bytes, is_awaited: true }).await;
                 continue;
             }
             Ok(ToBroker::Log(line)) => {
