@@ -18,7 +18,6 @@ use greenroom_transport::{
     Attachment, Channel, Packet, attach, channel_from_fd, send_first, socket_channel, socket_pipe,
 };
 use greenroom_wire::control::{Init, Limits, RequestId, Rights, SpawnSpec, ToActor, ToBroker, encode};
-use rustix::process::{Signal, pidfd_send_signal};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -29,17 +28,17 @@ use crate::grants::{self, Grant, GrantError};
 use crate::introduce;
 use crate::ladder::{Ladder, Rung};
 use crate::lookup::{self, Turns};
-use crate::output::{self, Tail};
+use crate::output::Tail;
 use crate::process::TITLE;
 use crate::quota::{self, Standing};
 use crate::registry::beyond::Beyond;
 use crate::registry::{Entry, Publication, Registry, RegistryError};
-use crate::report::{Report, Stream};
-use crate::spawner::{Kind, Order, Process, Spawner};
+use crate::report::Report;
+use crate::spawner::{Kind, Order, Process, Spawner, advice};
 use crate::station::{self, Answer, Logbook, Place, Reply, Reporter, Visit};
 use crate::tree::{Birth, Failure, Key, MAX_NAME_BYTES, Record, Stage, Step, Tree, Waiter, check_name};
 use crate::visits;
-use crate::watch::{Event, FoundBeyond, Watch};
+use crate::watch::{Event, FoundBeyond, Line, Watch};
 
 /// The longest message of an error about a spawn, and the largest value of one: far below what a
 /// control packet holds.
@@ -117,11 +116,12 @@ impl Broker {
                     if let Some(listener) = listener {
                         station::serve(listener, book.clone(), visitors)?;
                     }
-                    channel_from_fd(ours)
+                    Ok::<_, io::Error>((channel_from_fd(ours)?, Watch::new()?))
                 };
                 match open() {
-                    Ok(channel) => {
-                        Loop::new(settings, key, id, channel, beyond, book, visits).run(stopped).await;
+                    Ok((channel, watch)) => {
+                        let broker = Loop::new(settings, key, id, channel, beyond, (book, visits), watch);
+                        broker.run(stopped).await;
                     }
                     Err(error) => tracing::error!(%error, "the broker has no control channel"),
                 }
@@ -168,19 +168,20 @@ impl Loop {
         id: ActorId,
         channel: Channel,
         beyond: Option<Beyond>,
-        book: Logbook,
-        visits: mpsc::UnboundedReceiver<Visit>,
+        (book, visits): (Logbook, mpsc::UnboundedReceiver<Visit>),
+        (watch, events): (Watch, mpsc::UnboundedReceiver<Event>),
     ) -> Self {
-        let (watch, events) = Watch::new();
         let tree = Tree::default();
         let lookups = Turns::default();
         let mut broker = Self { settings, tree, operator: key, beyond, book, lookups, events, visits, watch };
-        let packets = broker.watch.channel(key, broker.reporter(&id, &[]), &broker.settings.limits, channel);
+        let (reporter, limits) = (broker.reporter(&id, &[]), &broker.settings.limits);
+        // Nothing but messages comes from the operator, which is this program.
+        let line = broker.watch.channel(key, reporter, limits, Tail::default(), Vec::new(), channel);
         let record = Record {
             rights: broker.settings.rights.clone(),
             limits: broker.settings.limits.clone(),
             grants: broker.settings.grants.clone(),
-            ..Record::new(id, std::process::id(), packets)
+            ..Record::new(id, std::process::id(), line.packets)
         };
         broker.tree.insert(key, record);
         broker
@@ -308,8 +309,8 @@ impl Loop {
                 let by_operator = actor == self.operator;
                 introduce::invite(&mut self.tree, actor, by_operator, request, &target, name);
             }
-            // These two are passed on by the channel's own task.
-            ToBroker::Log(_) | ToBroker::Progress { .. } => {}
+            // These are passed on by the channel's own task.
+            ToBroker::Output { .. } | ToBroker::Log(_) | ToBroker::Progress { .. } => {}
         }
     }
 
@@ -357,7 +358,7 @@ impl Loop {
             quota::check_rate(&mut record.starts, Instant::now(), &record.limits)?;
         }
         self.give_birth(parent, request, &spec, path, is_root, parent_id, granted, limits, resolved)
-            .map_err(|error| failed(format!("the system refuses: {error}")))
+            .map_err(|error| failed(format!("the system refuses: {error}{}", advice(&error))))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the checked parts of one spawn, used once")]
@@ -394,6 +395,7 @@ impl Loop {
         }
         let mut init = Init {
             id: id.clone(),
+            mark: Uuid::new_v4().into_bytes().to_vec(),
             path: path.clone(),
             is_root,
             parent: parent_id,
@@ -409,9 +411,10 @@ impl Loop {
             log: self.settings.log.clone(),
         };
         let order = Order { title: &title, control: theirs, kind: &kind, code: &code };
-        let Process { pid, pidfd, stdout, stderr, reap, is_prepared } = self.settings.spawner.spawn(order)?;
+        let Process { child, is_prepared } = self.settings.spawner.spawn(order)?;
+        let pid = child.pid();
         tracing::debug!(actor = %id, pid, forked = is_prepared, "process started");
-        let tail = Tail::default();
+        let mark = init.mark.clone();
         let reporter = self.reporter(&id, &path);
         let equip = || {
             if !is_prepared {
@@ -423,21 +426,13 @@ impl Loop {
             // It waits for this already: all else can wait for that.
             let bytes = encode(&ToActor::Init(Box::new(init))).map_err(io::Error::other)?;
             send_first(&ours, &Packet { bytes, attachments })?;
-            let out = output::read(stdout, Stream::Stdout, None, reporter.clone(), &limits)?;
-            let err = output::read(stderr, Stream::Stderr, Some(tail.clone()), reporter.clone(), &limits)?;
-            Ok((out, err, channel_from_fd(ours)?))
+            channel_from_fd(ours)
         };
-        let (out, err, channel) = match equip() {
-            Ok(equipped) => equipped,
-            Err(error) => {
-                // Nobody else knows of it.
-                let _ = pidfd_send_signal(&pidfd, Signal::KILL);
-                reap();
-                return Err(error);
-            }
-        };
-        self.watch.process(key, pidfd.clone(), reap, out, err)?;
-        let packets = self.watch.channel(key, reporter, &limits, channel);
+        // Nobody else knows of it.
+        let channel = equip().inspect_err(|_| child.end())?;
+        let (child, tail) = (Arc::new(child), Tail::default());
+        let Line { packets, words } = self.watch.channel(key, reporter, &limits, tail.clone(), mark, channel);
+        self.watch.process(key, child.clone(), words);
         let record = Record {
             path,
             // A tree's root is found by all.
@@ -454,7 +449,7 @@ impl Loop {
                 step: Step::Loading,
                 failure: None,
             }),
-            pidfd: Some(pidfd),
+            child: Some(child),
             grants: granted,
             components: kind.components,
             modules: kind.modules,
@@ -462,6 +457,7 @@ impl Loop {
             ..Record::new(id, pid, packets)
         };
         self.tree.insert(key, record);
+        self.tree.note_birth(key, request);
         Ok(())
     }
 
@@ -674,8 +670,8 @@ impl Loop {
     fn kill(&mut self, top: Key) {
         for key in self.tree.subtree(top) {
             if key != self.operator {
-                self.signal(key, Signal::KILL);
                 if let Some(record) = self.tree.get_mut(key) {
+                    record.child.as_ref().inspect(|child| child.kill());
                     record.ladder = Some(Ladder::kill(Instant::now()));
                 }
                 self.retire(key);
@@ -690,14 +686,6 @@ impl Loop {
         discovery::forsake(record);
         let name = record.id.name.clone();
         self.look_again(&name);
-    }
-
-    fn signal(&self, actor: Key, signal: Signal) {
-        let record = self.tree.get(actor).filter(|record| !record.is_gone());
-        if let Some(pidfd) = record.and_then(|record| record.pidfd.as_ref()) {
-            // It may have just ended by itself; its exit is on the way.
-            let _ = pidfd_send_signal(pidfd, signal);
-        }
     }
 
     fn handle_exit(&mut self, actor: Key, exit: Exit) {

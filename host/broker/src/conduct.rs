@@ -97,6 +97,7 @@ mod tests {
         let (mut tree, [operator, one, two, below], _channels) = family();
         find(&mut tree, one, 3, "nobody");
         tree.get_mut(below).expect("there").stage = birth(Step::Loading);
+        tree.note_birth(below, 7);
         crate::discovery::tests::wait(&mut tree, two, 3, "nobody");
         let invite = ToBroker::Invite { request: 1, actor: one.to_string(), name: "n".to_owned() };
         let again = ToBroker::Find { request: 3, name: "x".to_owned(), wait: false };

@@ -5,6 +5,7 @@
 
 mod broker;
 mod catalogue;
+mod child;
 mod compiler;
 mod conduct;
 mod discovery;
@@ -27,6 +28,7 @@ mod zygote;
 
 pub use broker::{Broker, Settings, StartError};
 pub use catalogue::{Catalogue, ModuleOptions};
+pub use child::Child;
 pub use compiler::{COMPILER, CompileBounds, ExecCompiler, is_compiler, run_compiler};
 pub use grants::{Grant, GrantError};
 pub use greenroom_sandbox::{Support, UnknownWall, Wall, Without};

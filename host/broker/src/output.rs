@@ -5,16 +5,13 @@
 //! the bound on lines in a second, hold up only the actor that writes, and nothing is lost.
 
 use std::collections::VecDeque;
-use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use greenroom_sabotage::Protection;
 use greenroom_wire::Bucket;
-use greenroom_wire::control::Limits;
-use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
+use greenroom_wire::control::{Limits, OUTPUT_PIECES};
+use tokio::sync::mpsc;
 
 use crate::harmless::harmless;
 use crate::report::{Report, Stream};
@@ -48,46 +45,68 @@ impl Tail {
     }
 }
 
-/// Reports what comes through a pipe, line by line, until its end.
-///
-/// # Errors
-/// When the pipe cannot be registered with the reactor.
-pub(crate) fn read(
-    pipe: OwnedFd,
-    stream: Stream,
-    tail: Option<Tail>,
+/// A piece of output, wherever it was cut.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) stream: Stream,
+    pub(crate) bytes: Vec<u8>,
+    /// Whether the actor waits to be told that it has been shown.
+    pub(crate) is_awaited: bool,
+}
+
+/// Where an actor's output is put. Whoever puts more than is being shown waits.
+pub(crate) type Pieces = mpsc::Sender<Piece>;
+
+/// Reports an actor's output, line by line, until its end; `shown` is called for each piece that is
+/// awaited.
+pub(crate) fn report(
+    tail: Tail,
     reporter: Reporter,
     limits: &Limits,
-) -> io::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut pipe = pipe::Receiver::from_owned_fd(pipe)?;
+    shown: impl Fn() + Send + 'static,
+) -> (Pieces, impl Future<Output = ()> + Send + 'static) {
+    let (sender, mut pieces) = mpsc::channel::<Piece>(OUTPUT_PIECES);
     let mut pace = Bucket::new(limits.output_rate, limits.output_rate);
-    Ok(async move {
-        let mut pending = Vec::new();
-        let mut buffer = vec![0; MAX_LINE_BYTES];
+    let reporting = async move {
+        let mut unfinished = [(Stream::Stdout, Vec::new()), (Stream::Stderr, Vec::new())];
         loop {
-            let count = pipe.read(&mut buffer).await.unwrap_or(0);
-            pending.extend_from_slice(&buffer[..count]);
-            while let Some((line, rest)) = cut(&pending, count == 0) {
-                let text = harmless(&String::from_utf8_lossy(line)).into_owned();
-                pending.drain(..rest);
-                if let Some(tail) = &tail {
-                    tail.push(&text);
+            let piece = pieces.recv().await;
+            for (stream, pending) in &mut unfinished {
+                if let Some(piece) = piece.as_ref().filter(|piece| piece.stream == *stream) {
+                    pending.extend_from_slice(&piece.bytes);
                 }
-                let report = Report::Output { actor: reporter.actor.name.clone(), stream, line: text };
-                while let Err(wait) = pace.take(Instant::now())
-                    && !Protection::OutputRate.is_off()
-                {
-                    tokio::time::sleep(wait).await;
+                let mut done = 0;
+                while let Some((line, rest)) = cut(&pending[done..], piece.is_none()) {
+                    let text = harmless(&String::from_utf8_lossy(line)).into_owned();
+                    done += rest;
+                    if *stream == Stream::Stderr {
+                        tail.push(&text);
+                    }
+                    let actor = reporter.actor.name.clone();
+                    let report = Report::Output { actor, stream: *stream, line: text };
+                    while let Err(wait) = pace.take(Instant::now())
+                        && !Protection::OutputRate.is_off()
+                    {
+                        tokio::time::sleep(wait).await;
+                    }
+                    if !reporter.send(report).await {
+                        return;
+                    }
                 }
-                if !reporter.send(report).await {
-                    return;
+                pending.drain(..done);
+                if pending.is_empty() {
+                    // Most actors write little, and seldom.
+                    *pending = Vec::new();
                 }
             }
-            if count == 0 {
-                return;
+            match piece {
+                Some(piece) if piece.is_awaited => shown(),
+                Some(_) => {}
+                None => return,
             }
         }
-    })
+    };
+    (sender, reporting)
 }
 
 /// The first line in `bytes`, and where the next begins.

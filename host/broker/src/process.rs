@@ -10,9 +10,10 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use greenroom_engine::{Engine, Grants, Linked, LoadedComponent, Mapped, Modules};
-use greenroom_runtime::{Actor, End, Identity};
+use greenroom_runtime::{Actor, End, Identity, Voice};
 use greenroom_sabotage::Protection;
 use greenroom_sandbox::{Network, Ports, Purpose, UnknownWall, Walls, Without, close_inherited};
 use greenroom_transport::{Attachment, Channel, Packet, channel_from_fd};
@@ -140,16 +141,15 @@ async fn serve(
     let input = folders.split_off(init.dirs.len().min(folders.len())).pop().filter(|_| init.stdin);
     let components: Vec<_> = fds.into_iter().map(|code| LoadedComponent { code }).collect();
     let dirs = init.dirs.iter().zip(folders).map(|((path, writable), fd)| (path.clone(), fd, *writable));
+    let channel = Arc::new(channel.marked(init.mark.clone()));
+    let voice = Voice::new(channel.clone());
     let grants = Grants {
         dirs: dirs.collect(),
         env: init.env.clone(),
         args: init.args.clone(),
         rights: init.rights.clone(),
         input,
-        output: [
-            Some(rustix::io::dup(rustix::stdio::stdout())?),
-            Some(rustix::io::dup(rustix::stdio::stderr())?),
-        ],
+        output: Some(voice.clone()),
     };
     let loaded = async {
         let Outfit { engine, linked } =
@@ -158,8 +158,7 @@ async fn serve(
     };
     let loaded = tokio::select! {
         loaded = loaded => loaded,
-        // Nothing but orders can come before the actor is ready.
-        _ = channel.receive() => return Ok(End::Ordered),
+        () = ordered(&channel, &voice) => return Ok(End::Ordered),
     };
     let modules = match loaded {
         Ok(modules) => modules,
@@ -180,9 +179,19 @@ async fn serve(
         rights: init.rights,
     };
     let (actor, outbox) = Actor::new(identity, init.limits, Box::new(modules));
+    actor.speaks_with(voice);
     actor.serve_parent(init.parent, pipe)?;
     actor.ready();
     Ok(actor.run(channel, outbox).await)
+}
+
+/// Waits for an order: nothing else can come before the actor is ready, but word of its output.
+async fn ordered(channel: &Channel, voice: &Voice) {
+    while let Ok(Some(packet)) = channel.receive().await
+        && matches!(control::decode(&packet.bytes), Ok(ToActor::Shown))
+    {
+        voice.shown();
+    }
 }
 
 /// Raises the walls around this process. In between, when all stand but the last, the components'

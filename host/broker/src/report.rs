@@ -3,6 +3,8 @@
 //! Owns: output, log lines and progress on their way to a person. Must not know: terminals.
 //! Invariant: each report names the actor it comes from.
 
+pub use greenroom_wire::control::Stream;
+
 use greenroom_wire::control::LogLine;
 
 /// One thing to show.
@@ -35,13 +37,4 @@ pub enum Report {
         /// What is being done.
         message: String,
     },
-}
-
-/// A standard stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
 }

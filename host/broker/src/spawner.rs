@@ -6,15 +6,15 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::process::{Command, Stdio};
 
-use greenroom_abi::kind::Exit;
 use greenroom_wire::control::{EnabledModule, Rights};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
+
+use crate::child::Child;
 
 /// What an actor runs, as far as it can be made ready before it is known which actor that is. Two of
 /// one kind differ in what they are called, given and bounded by.
@@ -32,7 +32,7 @@ pub struct Kind {
 pub struct Order<'a> {
     /// What the system's process list shows.
     pub title: &'a str,
-    /// The actor's end of its control channel, a packet socket.
+    /// The actor's end of its control channel, a packet socket: its standard streams, too.
     pub control: OwnedFd,
     /// What it will run.
     pub kind: &'a Kind,
@@ -47,17 +47,10 @@ impl fmt::Debug for Order<'_> {
 }
 
 /// A started process.
+#[derive(Debug)]
 pub struct Process {
-    /// Its number.
-    pub pid: u32,
-    /// Readable once it has ended; also the way to signal it.
-    pub pidfd: Arc<OwnedFd>,
-    /// The pipe from its standard output.
-    pub stdout: OwnedFd,
-    /// The pipe from its standard error.
-    pub stderr: OwnedFd,
-    /// Collects how it ended; to be called once the pidfd is readable.
-    pub reap: Box<dyn FnOnce() -> Exit + Send>,
+    /// The process, which is a child of this one.
+    pub child: Child,
     /// Whether it has the components of its kind already; otherwise they are to be sent.
     pub is_prepared: bool,
 }
@@ -83,7 +76,8 @@ pub struct ExecSpawner {
 
 impl Spawner for ExecSpawner {
     fn spawn(&mut self, order: Order<'_>) -> io::Result<Process> {
-        let mut child = Command::new(&self.program)
+        let (out, err) = (order.control.try_clone()?, order.control.try_clone()?);
+        let child = Command::new(&self.program)
             .arg0(order.title)
             .args(&self.arguments)
             .env_clear()
@@ -91,24 +85,49 @@ impl Spawner for ExecSpawner {
             // A group of its own: a terminal's Ctrl-C is for the broker, which then asks.
             .process_group(0)
             .stdin(Stdio::from(order.control))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(Stdio::from(out))
+            .stderr(Stdio::from(err))
             .spawn()?;
-        let missing = || io::Error::other("the process has no pipes");
-        let stdout = child.stdout.take().ok_or_else(missing)?.into();
-        let stderr = child.stderr.take().ok_or_else(missing)?.into();
-        let pid = child.id();
-        let number = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(missing)?;
-        let pidfd = Arc::new(pidfd_open(number, PidfdFlags::NONBLOCK)?);
-        let reap = Box::new(move || child.wait().map_or(Exit::Unknown, exit_of));
-        Ok(Process { pid, pidfd, stdout, stderr, reap, is_prepared: false })
+        let odd = || io::Error::other("the process has no number");
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(odd)?;
+        Ok(Process { child: Child::new(pid), is_prepared: false })
     }
 }
 
-fn exit_of(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, Some(signal)) => Exit::Signal(signal),
-        (None, None) => Exit::Unknown,
+/// What may be done about a refusal of the system's, in words that follow it; nothing if nothing is known.
+pub(crate) fn advice(error: &io::Error) -> &'static str {
+    let known = error.raw_os_error().and_then(|code| ADVICE.iter().find(|(known, _)| *known == code));
+    known.map_or("", |(_, advice)| advice)
+}
+
+/// By the number of the error.
+const ADVICE: [(i32, &str); 4] = [
+    (libc::EMFILE, "; this program has one for each actor: see `ulimit -Hn`"),
+    (libc::ENFILE, "; of all programs together: see `sysctl fs.file-max`"),
+    (
+        libc::EAGAIN,
+        "; there are too many processes: see `ulimit -u`, the `pids.max` of the control group, and `sysctl \
+         kernel.pid_max kernel.threads-max`",
+    ),
+    (
+        libc::ENOMEM,
+        "; there is no memory left for another process: see `free`, and `sysctl vm.overcommit_memory`",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_of_the_system_is_named() {
+        for (code, name) in
+            [(libc::EMFILE, "ulimit -Hn"), (libc::EAGAIN, "pids.max"), (libc::ENOMEM, "memory")]
+        {
+            let error = io::Error::from_raw_os_error(code);
+            assert!(advice(&error).contains(name), "{error}");
+        }
+        assert_eq!(advice(&io::Error::from_raw_os_error(libc::ENOENT)), "");
+        assert_eq!(advice(&io::Error::other("odd")), "");
     }
 }

@@ -5,7 +5,6 @@
 //! leaves only after its children have.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -17,6 +16,7 @@ use greenroom_wire::control::{EnabledModule, Limits, RequestId, Rights, ToActor,
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+use crate::child::Child;
 use crate::discovery::Search;
 use crate::grants::Grant;
 use crate::ladder::Ladder;
@@ -64,8 +64,8 @@ pub(crate) struct Record {
     pub(crate) stage: Stage,
     pub(crate) ladder: Option<Ladder>,
     pub(crate) packets: mpsc::UnboundedSender<Packet>,
-    /// The way to signal its process; none for the operator, which is this process.
-    pub(crate) pidfd: Option<Arc<OwnedFd>>,
+    /// Its process; none for the operator, which is this one.
+    pub(crate) child: Option<Arc<Child>>,
     pub(crate) grants: Vec<Grant>,
     /// The components its modules come from, by their number in the catalogue.
     pub(crate) components: Vec<usize>,
@@ -89,6 +89,8 @@ pub(crate) struct Place {
     below: usize,
     /// When something was last known to be due for it.
     due: Option<Instant>,
+    /// The number under which it was asked for.
+    request: Option<RequestId>,
 }
 
 /// Who waits for an actor's end.
@@ -163,7 +165,7 @@ impl Record {
             stage: Stage::Ready,
             ladder: None,
             packets,
-            pidfd: None,
+            child: None,
             grants: Vec::new(),
             components: Vec::new(),
             modules: Vec::new(),
@@ -225,6 +227,8 @@ pub(crate) struct Tree {
     names: HashMap<String, BTreeSet<Key>>,
     /// The actors that have become ready, in that order. The operator never does.
     ready: BTreeMap<u64, Key>,
+    /// Those that are being started, by who asked for them and under which number.
+    births: HashMap<(Key, RequestId), Key>,
     /// Those who have asked for others: none has an open question who is not among them.
     askers: BTreeSet<Key>,
     /// The moments at which something is due, of all records but those that were touched.
@@ -282,6 +286,8 @@ impl Tree {
             let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             record.started = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
             record.place.rank = Some(self.counts.1);
+            let (parent, request) = (record.parent, record.place.request.take());
+            self.forget_birth(key, parent, request);
         }
         self.ready.insert(self.counts.1, key);
     }
@@ -312,13 +318,27 @@ impl Tree {
         self.records.len().saturating_sub(1)
     }
 
+    /// Notes under which number its parent has asked for an actor.
+    pub(crate) fn note_birth(&mut self, key: Key, request: RequestId) {
+        let Some(record) = self.records.get_mut(&key) else { return };
+        let Some(parent) = record.parent else { return };
+        record.place.request = Some(request);
+        self.births.insert((parent, request), key);
+    }
+
     /// The child of `parent` whose start it asked for under this number.
     pub(crate) fn starting(&self, parent: Key, request: RequestId) -> Option<Key> {
-        let children = &self.records.get(&parent)?.children;
-        children.values().copied().find(|child| {
-            matches!(self.records.get(child).map(|record| &record.stage),
-                Some(Stage::Starting(birth)) if birth.request == request)
-        })
+        let child = *self.births.get(&(parent, request))?;
+        matches!(self.records.get(&child)?.stage, Stage::Starting(_)).then_some(child)
+    }
+
+    /// Forgets under which number an actor was asked for, unless another was under the same since.
+    fn forget_birth(&mut self, key: Key, parent: Option<Key>, request: Option<RequestId>) {
+        if let Some(birth) = parent.zip(request)
+            && self.births.get(&birth) == Some(&key)
+        {
+            self.births.remove(&birth);
+        }
     }
 
     /// Whether `ancestor` is `actor` or stands above it.
@@ -382,6 +402,7 @@ impl Tree {
         record.place.rank.map(|rank| self.ready.remove(&rank));
         record.place.due.map(|due| self.dues.remove(&(due, key)));
         self.askers.remove(&key);
+        self.forget_birth(key, record.parent, record.place.request);
         if let Some(named) = self.names.get_mut(&record.id.name) {
             named.remove(&key);
             if named.is_empty() {
@@ -539,6 +560,26 @@ pub(crate) mod tests {
         let count = |tree: &Tree, key| tree.above(key).map(|(_, count)| count).collect::<Vec<_>>();
         assert_eq!((count(&tree, mid), count(&tree, operator)), (vec![1, 2, 2], vec![2]));
         assert!(tree.names.contains_key("mid") && !tree.names.contains_key("leaf"));
+    }
+
+    #[test]
+    fn who_is_being_started_is_found_by_the_number_of_the_question() {
+        let (mut tree, [operator, root, mid, leaf]) = line();
+        for (key, request) in [(mid, 7), (leaf, 7)] {
+            let deadline = Instant::now();
+            let (pipe, step) = (greenroom_transport::memory_pipe().0, Step::Loading);
+            let birth = Birth { request, pipe, deadline, step, failure: None };
+            tree.get_mut(key).expect("there").stage = Stage::Starting(birth);
+            tree.note_birth(key, request);
+        }
+        assert_eq!((tree.starting(root, 7), tree.starting(mid, 7)), (Some(mid), Some(leaf)));
+        assert_eq!((tree.starting(root, 8), tree.starting(operator, 7)), (None, None));
+        tree.get_mut(mid).expect("there").stage = Stage::Ready;
+        tree.enlist(mid, SystemTime::now());
+        assert_eq!((tree.starting(root, 7), tree.starting(mid, 7)), (None, Some(leaf)));
+        lose(&mut tree, leaf);
+        assert_eq!(tree.starting(mid, 7), None);
+        assert!(tree.births.is_empty());
     }
 
     #[test]

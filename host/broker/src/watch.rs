@@ -6,6 +6,7 @@
 
 use core::net::IpAddr;
 use std::borrow::Borrow;
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -16,13 +17,19 @@ use greenroom_abi::kind::Exit;
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_sabotage::Protection;
 use greenroom_transport::{Attachment, Channel, Packet};
-use greenroom_wire::control::{self, ActorEntry, Limits, LogLine, RequestId, ToBroker};
+use greenroom_wire::control::{
+    self, ActorEntry, Limits, LogLine, OUTPUT_BYTES, RequestId, Stream, ToActor, ToBroker,
+};
 use greenroom_wire::{Gate, Passage};
 use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
 
+use crate::child::Child;
 use crate::harmless::harmless;
 use crate::lookup::Turns;
+use crate::output::{self, Piece, Pieces, Tail};
 use crate::registry::beyond::Beyond;
 use crate::registry::{Entry, Publication, RegistryError};
 use crate::report::Report;
@@ -37,6 +44,19 @@ const COUNTS: usize = 4;
 
 /// How long after its control channel an actor may end.
 const HANG_UP: Duration = Duration::from_secs(1);
+
+/// What is wrong with one that has not ended by then.
+const HUNG_UP: &str = "it has closed its control channel, and goes on";
+
+/// For how long no process is looked at once all were, for each that is left: some ten times as long as
+/// that took.
+const REST: Duration = Duration::from_micros(5);
+
+/// A rest that is not worth taking.
+const SHORT: Duration = Duration::from_millis(1);
+
+/// How many processes are collected in one turn: it is the kernel that takes them apart.
+const COLLECTED: usize = 64;
 
 /// How many messages of one actor may wait for the loop.
 const MAX_UNHEARD: usize = 16;
@@ -61,7 +81,28 @@ pub(crate) enum Event {
 
 /// Where those tasks tell.
 #[derive(Clone)]
-pub(crate) struct Watch(mpsc::UnboundedSender<Event>);
+pub(crate) struct Watch {
+    events: mpsc::UnboundedSender<Event>,
+    children: Arc<Mutex<HashMap<Key, Watched>>>,
+    /// One of them may have ended, whether the system has said so or not.
+    stir: Arc<Notify>,
+}
+
+/// A process whose end is waited for.
+struct Watched {
+    child: Arc<Child>,
+    words: JoinHandle<()>,
+    /// How it has ended.
+    exit: Option<Exit>,
+}
+
+/// What leads to an actor, and from it.
+pub(crate) struct Line {
+    /// What is to be sent to it.
+    pub(crate) packets: mpsc::UnboundedSender<Packet>,
+    /// Ends once all its output has been reported.
+    pub(crate) words: JoinHandle<()>,
+}
 
 /// A search beyond the tree; dropping it gives it up.
 #[derive(Debug)]
@@ -74,9 +115,15 @@ impl Drop for Lookout {
 }
 
 impl Watch {
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Event>) {
-        let (sender, events) = mpsc::unbounded_channel();
-        (Self(sender), events)
+    /// Watches over those that will be named.
+    ///
+    /// # Errors
+    /// When the process has no descriptors left to be told of the ends of its children.
+    pub(crate) fn new() -> io::Result<(Self, mpsc::UnboundedReceiver<Event>)> {
+        let (events, received) = mpsc::unbounded_channel();
+        let watch = Self { events, children: Arc::default(), stir: Arc::default() };
+        tokio::spawn(watch.clone().collect(signal(SignalKind::child())?));
+        Ok((watch, received))
     }
 
     /// Reads and writes an actor's control channel.
@@ -88,10 +135,19 @@ impl Watch {
         actor: Key,
         reporter: Reporter,
         limits: &Limits,
+        tail: Tail,
+        mark: Vec<u8>,
         channel: Channel,
-    ) -> mpsc::UnboundedSender<Packet> {
+    ) -> Line {
         let channel = Arc::new(channel);
         let (packets, outgoing) = mpsc::unbounded_channel::<Packet>();
+        let answers = packets.clone();
+        let (pieces, reporting) = output::report(tail, reporter.clone(), limits, move || {
+            if let Ok(bytes) = control::encode(&ToActor::Shown) {
+                let _ = answers.send(Packet { bytes, attachments: Vec::new() });
+            }
+        });
+        let words = tokio::spawn(reporting);
         let outgoing = Arc::new(Outgoing { packets: Mutex::new(outgoing), taken: Notify::new() });
         let (writer, queue) = (channel.clone(), outgoing.clone());
         tokio::spawn(async move {
@@ -102,42 +158,74 @@ impl Watch {
             }
             queue.close();
         });
-        let (events, limits) = (self.0.clone(), limits.clone());
+        let (watch, limits, spoken) = (self.clone(), limits.clone(), Spoken { mark, pieces });
         tokio::spawn(async move {
-            if let Err(how) = listen(actor, &reporter, &limits, &channel, &outgoing, &events).await {
-                let _ = events.send(Event::Misbehaved { actor, how });
+            let heard = listen(actor, &reporter, &limits, &channel, &outgoing, spoken, &watch.events);
+            let Err(how) = heard.await else { return };
+            if how == HUNG_UP {
+                // The end of the process follows, and with it the event that counts; if not, it is
+                // one that nobody could ask to end.
+                tokio::time::sleep(HANG_UP).await;
+                watch.stir.notify_one();
+                if Protection::HungUp.is_off() {
+                    return;
+                }
             }
+            let _ = watch.events.send(Event::Misbehaved { actor, how });
         });
-        packets
+        Line { packets, words }
     }
 
     /// Waits for the end of an actor's process and of its output.
-    ///
-    /// # Errors
-    /// When the process cannot be registered with the reactor.
-    pub(crate) fn process(
-        &self,
-        actor: Key,
-        pidfd: Arc<OwnedFd>,
-        reap: Box<dyn FnOnce() -> Exit + Send>,
-        stdout: impl Future<Output = ()> + Send + 'static,
-        stderr: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
-        let pidfd = readable(pidfd)?;
-        let events = self.0.clone();
-        let words = tokio::spawn(async move { tokio::join!(stdout, stderr) });
-        tokio::spawn(async move {
-            let _ = pidfd.readable().await;
-            let exit = reap();
-            let _ = tokio::time::timeout(LAST_WORDS, words).await;
-            let _ = events.send(Event::Exited { actor, exit });
+    pub(crate) fn process(&self, actor: Key, child: Arc<Child>, words: JoinHandle<()>) {
+        self.children().insert(actor, Watched { child, words, exit: None });
+    }
+
+    /// Collects the processes that end. The system says only that some have, so all are looked at; for
+    /// that it takes no more than a fraction of the time, however many there are.
+    async fn collect(self, mut ends: Signal) {
+        loop {
+            tokio::select! {
+                _ = ends.recv() => {}
+                () = self.stir.notified() => {}
+            }
+            let (ended, left) = self.ended();
+            let is_all = ended.len() < COLLECTED;
+            for (actor, Watched { words, exit, .. }) in ended {
+                let (events, exit) = (self.events.clone(), exit.unwrap_or(Exit::Unknown));
+                tokio::spawn(async move {
+                    let _ = tokio::time::timeout(LAST_WORDS, words).await;
+                    let _ = events.send(Event::Exited { actor, exit });
+                });
+            }
+            let rest = REST * u32::try_from(left).unwrap_or(u32::MAX);
+            if !is_all {
+                self.stir.notify_one();
+                tokio::task::yield_now().await;
+            } else if rest >= SHORT {
+                tokio::time::sleep(rest).await;
+            }
+        }
+    }
+
+    /// Takes out some that have ended, and says how; and how many are left.
+    fn ended(&self) -> (Vec<(Key, Watched)>, usize) {
+        let mut children = self.children();
+        let ended = children.extract_if(|_, watched| {
+            watched.exit = watched.child.collect();
+            watched.exit.is_some()
         });
-        Ok(())
+        let ended = ended.take(COLLECTED).collect();
+        (ended, children.len())
+    }
+
+    fn children(&self) -> MutexGuard<'_, HashMap<Key, Watched>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has an actor made known beyond its tree.
     pub(crate) fn publish(&self, actor: Key, beyond: Beyond, entry: Entry) {
-        let events = self.0.clone();
+        let events = self.events.clone();
         tokio::spawn(async move {
             let result = beyond.publish(entry).await;
             // A publication that nobody takes is dropped, and ends with that.
@@ -155,7 +243,7 @@ impl Watch {
         name: String,
         wait: bool,
     ) -> Lookout {
-        let events = self.0.clone();
+        let events = self.events.clone();
         let looking = tokio::spawn(async move {
             let result = match wait {
                 true => beyond.wait(&name, &who).await.map(Some),
@@ -168,7 +256,7 @@ impl Watch {
 
     /// Looks up the name of a host for an actor's question.
     pub(crate) fn look_up(&self, asker: Key, request: RequestId, turns: Turns, name: String) {
-        let events = self.0.clone();
+        let events = self.events.clone();
         tokio::spawn(async move {
             let result = turns.look_up(&name).await;
             let _ = events.send(Event::LookedUp { asker, request, result });
@@ -184,7 +272,7 @@ impl Watch {
         own: Vec<ActorEntry>,
         name: Option<String>,
     ) {
-        let events = self.0.clone();
+        let events = self.events.clone();
         tokio::spawn(async move {
             let named = |entry: &Entry| name.as_ref().is_none_or(|name| entry.id.name == *name);
             let result = beyond.list().await.map(|others| {
@@ -201,6 +289,13 @@ fn shown(LogLine { level, target, message, task }: LogLine, limits: &Limits) -> 
     let shortened = |text| if Protection::BrokerLogLine.is_off() { text } else { limits.shortened(text) };
     let shown = |text| harmless(&shortened(text)).into_owned();
     LogLine { level, target: shown(target), message: shown(message), task: task.map(shown) }
+}
+
+/// What comes over an actor's channel beside messages, and where all output goes.
+struct Spoken {
+    /// What messages begin with.
+    mark: Vec<u8>,
+    pieces: Pieces,
 }
 
 /// What waits to be sent to an actor.
@@ -247,6 +342,7 @@ async fn listen(
     limits: &Limits,
     channel: &Channel,
     outgoing: &Outgoing,
+    spoken: Spoken,
     events: &mpsc::UnboundedSender<Event>,
 ) -> Result<(), String> {
     let turns = Arc::new(Semaphore::new(MAX_UNHEARD));
@@ -256,15 +352,7 @@ async fn listen(
         outgoing.settle().await;
         let packet = match channel.receive().await {
             Ok(Some(packet)) => packet,
-            Ok(None) => {
-                // The end of the process follows, and with it the event that counts; if not, it is
-                // one that nobody could ask to end.
-                tokio::time::sleep(HANG_UP).await;
-                if Protection::HungUp.is_off() {
-                    return Ok(());
-                }
-                return Err("it has closed its control channel, and goes on".to_owned());
-            }
+            Ok(None) => return Err(HUNG_UP.to_owned()),
             // It left without reading everything; what it said is still to be read.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => continue,
             Err(error) => return Err(error.to_string()),
@@ -272,13 +360,27 @@ async fn listen(
         if !packet.attachments.is_empty() {
             return Err("it sends descriptors, which nobody takes from an actor".to_owned());
         }
+        let Some(message) = packet.bytes.strip_prefix(spoken.mark.as_slice()) else {
+            // Its process has written this, whatever it may look like.
+            let piece = Piece { stream: Stream::Stderr, bytes: packet.bytes, is_awaited: false };
+            let _ = spoken.pieces.send(piece).await;
+            continue;
+        };
         let name = || reporter.actor.name.clone();
         let mut admit = || match gate.pass(Instant::now()) {
             Passage::Through { dropped } => Some(dropped),
             Passage::Dropped { .. } if Protection::BrokerLogRate.is_off() => Some(0),
             Passage::Dropped { .. } => None,
         };
-        let report = match control::decode(&packet.bytes) {
+        let report = match control::decode(message) {
+            Ok(ToBroker::Output { bytes, .. }) if bytes.len() > OUTPUT_BYTES => {
+                return Err("it writes more at once than it may".to_owned());
+            }
+            Ok(ToBroker::Output { stream, bytes }) => {
+                // An honest actor leaves room for it; who does not waits here, with all it has to say.
+                let _ = spoken.pieces.send(Piece { stream, bytes, is_awaited: true }).await;
+                continue;
+            }
             Ok(ToBroker::Log(line)) => {
                 let Some(dropped) = admit() else { continue };
                 if dropped > 0 {
@@ -315,4 +417,52 @@ pub(crate) fn readable<F: Borrow<OwnedFd> + AsRawFd>(pidfd: F) -> io::Result<Asy
     // SAFETY: an `OwnedFd` always gives the same open descriptor, shared or not, and whoever holds one
     // keeps it open.
     unsafe { AsyncFd::register_with_interest(pidfd, tokio::io::Interest::READABLE) }.map_err(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use greenroom_transport::{channel_from_fd, socket_channel};
+
+    use super::*;
+    use crate::report::Stream;
+    use crate::station::Logbook;
+
+    fn plain(message: &ToBroker) -> Packet {
+        Packet { bytes: control::encode(message).expect("encodes"), attachments: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn what_has_no_mark_is_text_whatever_it_looks_like() {
+        let (ours, theirs) = socket_channel().expect("a pair");
+        let beside = theirs.try_clone().expect("a copy");
+        let (watch, mut events) = Watch::new().expect("watches");
+        let (reports, mut told) = mpsc::channel(8);
+        let id = ActorId { name: "one".to_owned(), uuid: String::new() };
+        let reporter = Reporter { actor: id, path: Vec::new(), book: Logbook::default(), reports };
+        let (tail, mark) = (Tail::default(), vec![7; 16]);
+        let channel = channel_from_fd(ours).expect("registers");
+        let line =
+            watch.channel(Key::nil(), reporter, &Limits::default(), tail.clone(), mark.clone(), channel);
+
+        let forged = plain(&ToBroker::Ready).bytes;
+        rustix::io::write(&beside, &forged).expect("writes");
+        rustix::io::write(&beside, b"\n").expect("writes");
+        let actor = channel_from_fd(theirs).expect("registers").marked(mark);
+        let bytes = b"out\n".to_vec();
+        actor.send(plain(&ToBroker::Output { stream: Stream::Stdout, bytes })).await.expect("sends");
+        actor.send(plain(&ToBroker::Ready)).await.expect("sends");
+
+        let heard = events.recv().await;
+        assert!(matches!(heard, Some(Event::Message { message: ToBroker::Ready, .. })), "the marked one");
+        for (wanted, text) in [(Stream::Stderr, "eReady"), (Stream::Stdout, "out")] {
+            let Some(Report::Output { stream, line, .. }) = told.recv().await else { panic!("no output") };
+            assert_eq!((stream, line.as_str()), (wanted, text));
+        }
+        let answer = actor.receive().await.expect("receives").expect("an answer");
+        assert_eq!(control::decode::<ToActor>(&answer.bytes), Ok(ToActor::Shown));
+        assert_eq!(tail.lines(), ["eReady"]);
+        drop((actor, beside));
+        line.words.await.expect("the output ends with the channel");
+        assert!(events.try_recv().is_err(), "one message came");
+    }
 }

@@ -8,7 +8,7 @@ use core::net::IpAddr;
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use foldhash::fast::RandomState;
 use greenroom_abi::kind::{Exit, LimitExceeded};
@@ -28,6 +28,7 @@ use crate::link::{ExitNotice, Link, Owner, Queue};
 use crate::port::{Packets, Port, broker_gone};
 use crate::room::{Bounds, Streams};
 use crate::task::{Called, Task};
+use crate::voice::Voice;
 
 /// Who an actor is, as the broker has said.
 #[derive(Clone, Debug)]
@@ -72,6 +73,7 @@ struct Shared {
     links: Mutex<Vec<Link>>,
     introductions: Introductions,
     log_gate: Mutex<Gate>,
+    voice: OnceLock<Voice>,
     bounds: Bounds,
     tidying: Tidying,
 }
@@ -111,6 +113,7 @@ impl Actor {
         let actor = Self(Arc::new(Shared {
             identity,
             log_gate: Mutex::new(Gate::new(limits.log_rate)),
+            voice: OnceLock::new(),
             bounds: Bounds::new(&limits, &Streams::new(&limits)),
             limits,
             guest,
@@ -125,6 +128,11 @@ impl Actor {
             tidying: Tidying::default(),
         }));
         (actor, Outbox(packets))
+    }
+
+    /// Has the broker's words about its guests' output heard, once.
+    pub fn speaks_with(&self, voice: Voice) {
+        let _ = self.0.voice.set(voice);
     }
 
     /// Who this is.
@@ -269,8 +277,9 @@ impl Actor {
 
     /// Handles what the broker says until the actor's end. After it, every request to the broker
     /// fails, and with it every nursery that still has children.
-    pub async fn run(&self, channel: Channel, outbox: Outbox) -> End {
+    pub async fn run(&self, channel: impl Into<Arc<Channel>>, outbox: Outbox) -> End {
         let Outbox(mut packets) = outbox;
+        let channel = channel.into();
         let speak = async {
             while let Some(packet) = packets.next().await {
                 if channel.send(packet).await.is_err() {
@@ -349,6 +358,9 @@ impl Actor {
                 if let Some(peer) = self.peers().get(&actor.uuid) {
                     peer.send_replace(Some(exit));
                 }
+            }
+            ToActor::Shown => {
+                self.0.voice.get().inspect(|voice| voice.shown());
             }
             ToActor::Measure => {
                 let tasks = u32::try_from(self.tasks().len()).unwrap_or(u32::MAX);

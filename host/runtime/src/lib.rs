@@ -29,6 +29,7 @@ mod supervision;
 mod task;
 #[cfg(test)]
 mod tests;
+mod voice;
 mod waiters;
 
 pub use actor::{Actor, End, Identity, Outbox};
@@ -42,6 +43,7 @@ pub use portal::Portal;
 pub use stream::{Batch, MsgStream, Room, StreamOptions, Subscription};
 pub use supervision::{Restart, Strategy, Supervision};
 pub use task::Task;
+pub use voice::{Speech, Voice};
 
 /// What a call or a task ends with: a payload, or the error that took its place.
 pub use greenroom_wire::{Outcome, Overrun};

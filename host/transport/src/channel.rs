@@ -20,6 +20,9 @@ use tokio::sync::{Mutex, mpsc};
 /// fits; far above any honest control message. Whoever would send more is refused.
 pub const MAX_PACKET_BYTES: usize = 128 * 1024;
 
+/// The longest mark.
+const MAX_MARK_BYTES: usize = 16;
+
 /// The most descriptors in one packet: the kernel's own bound (`SCM_MAX_FD`) is 253.
 const MAX_ATTACHMENTS: usize = 128;
 
@@ -54,7 +57,12 @@ impl Packet {
 #[derive(Debug)]
 pub enum Channel {
     /// A `SOCK_SEQPACKET` socket.
-    Socket(AsyncFd<OwnedFd>),
+    Socket {
+        /// The socket.
+        socket: AsyncFd<OwnedFd>,
+        /// What every packet that is sent begins with, before its bytes.
+        mark: Vec<u8>,
+    },
     /// Two queues of this process.
     Memory {
         /// Packets to the other end.
@@ -81,7 +89,7 @@ pub fn socket_channel() -> io::Result<(OwnedFd, OwnedFd)> {
 pub fn channel_from_fd(fd: OwnedFd) -> io::Result<Channel> {
     rustix::io::ioctl_fionbio(&fd, true)?;
     // SAFETY: an `OwnedFd` always gives the same open descriptor, and only `AsyncFd` holds it.
-    Ok(Channel::Socket(unsafe { AsyncFd::register(fd)? }))
+    Ok(Channel::Socket { socket: unsafe { AsyncFd::register(fd)? }, mark: Vec::new() })
 }
 
 /// Sends the first packet over an end made by [`socket_channel`] that is no channel yet: there is room.
@@ -90,7 +98,7 @@ pub fn channel_from_fd(fd: OwnedFd) -> io::Result<Channel> {
 /// As [`Channel::send`].
 pub fn send_first(socket: &OwnedFd, packet: &Packet) -> io::Result<()> {
     packet.check()?;
-    send_now(socket, packet)
+    send_now(socket, &[], packet)
 }
 
 /// A connected pair in this process's memory.
@@ -109,6 +117,16 @@ pub fn attach(fd: impl Into<OwnedFd>) -> Attachment {
 }
 
 impl Channel {
+    /// The same, every packet sent over which begins with these bytes, so that it can be told from what
+    /// else is written to the socket. In memory nothing else is, and nothing is put before it.
+    #[must_use]
+    pub fn marked(self, mark: Vec<u8>) -> Self {
+        match self {
+            Self::Socket { socket, .. } => Self::Socket { socket, mark },
+            memory @ Self::Memory { .. } => memory,
+        }
+    }
+
     /// Sends one packet, waiting while the other end is behind.
     ///
     /// # Errors
@@ -119,7 +137,9 @@ impl Channel {
     pub async fn send(&self, packet: Packet) -> io::Result<()> {
         packet.check()?;
         match self {
-            Self::Socket(socket) => socket.async_io(Interest::WRITABLE, |fd| send_now(fd, &packet)).await,
+            Self::Socket { socket, mark } => {
+                socket.async_io(Interest::WRITABLE, |fd| send_now(fd, mark, &packet)).await
+            }
             Self::Memory { sender, .. } => {
                 sender.send(packet).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
             }
@@ -135,13 +155,13 @@ impl Channel {
     /// No packet is lost.
     pub async fn receive(&self) -> io::Result<Option<Packet>> {
         match self {
-            Self::Socket(socket) => socket.async_io(Interest::READABLE, receive_now).await,
+            Self::Socket { socket, .. } => socket.async_io(Interest::READABLE, receive_now).await,
             Self::Memory { receiver, .. } => Ok(receiver.lock().await.recv().await),
         }
     }
 }
 
-fn send_now(socket: &OwnedFd, packet: &Packet) -> io::Result<()> {
+fn send_now(socket: &OwnedFd, mark: &[u8], packet: &Packet) -> io::Result<()> {
     let mut fds = Vec::with_capacity(packet.attachments.len());
     for attachment in &packet.attachments {
         match attachment {
@@ -156,14 +176,15 @@ fn send_now(socket: &OwnedFd, packet: &Packet) -> io::Result<()> {
     if !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many descriptors"));
     }
-    sendmsg(socket, &[IoSlice::new(&packet.bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    let parts = [IoSlice::new(mark), IoSlice::new(&packet.bytes)];
+    sendmsg(socket, &parts, &mut ancillary, SendFlags::NOSIGNAL)?;
     Ok(())
 }
 
 fn receive_now(socket: &OwnedFd) -> io::Result<Option<Packet>> {
     // How long the next packet is. Memory for the longest would be touched for each.
     let (_, length) = recv(socket, &mut [0_u8; 0], RecvFlags::PEEK | RecvFlags::TRUNC)?;
-    let mut bytes = vec![0; length.min(MAX_PACKET_BYTES)];
+    let mut bytes = vec![0; length.min(MAX_PACKET_BYTES + MAX_MARK_BYTES)];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_ATTACHMENTS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received =

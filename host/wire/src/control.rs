@@ -1,8 +1,8 @@
 //! What an actor and its broker say to each other on the control channel.
 //!
 //! Owns: the messages, their encoding, and which descriptors travel beside them. Must not
-//! know: sockets, processes. Invariant: one packet is one message, one CBOR item; whatever an
-//! actor says is a request, whatever the broker says is so.
+//! know: sockets, processes. Invariant: one packet is one message, one CBOR item, behind the actor's
+//! mark where an actor says it; whatever an actor says is a request, whatever the broker says is so.
 
 use core::net::IpAddr;
 
@@ -97,6 +97,15 @@ pub enum ToBroker {
         /// How many tasks run in the actor.
         tasks: u32,
     },
+    /// What the actor's guests have written: at most [`OUTPUT_BYTES`], of which it has at most
+    /// [`OUTPUT_PIECES`] under way. Answered by [`ToActor::Shown`].
+    Output {
+        /// Where.
+        stream: Stream,
+        /// What, wherever it was cut.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
     /// A line for the log.
     Log(LogLine),
     /// How far a long job has come.
@@ -183,6 +192,8 @@ pub enum ToActor {
         /// How its process ended.
         exit: Exit,
     },
+    /// One more [`ToBroker::Output`] has been shown.
+    Shown,
     /// Say how busy you are. Answered by [`ToBroker::Measured`], and not asked again before that.
     Measure,
     /// Cancel everything that runs, then exit: the first rung of the ladder.
@@ -193,6 +204,21 @@ pub enum ToActor {
     /// Exit at once: the second rung.
     Exit,
 }
+
+/// A standard stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// The most bytes of output in one message.
+pub const OUTPUT_BYTES: usize = 8 * 1024;
+
+/// How many messages of output an actor may have under way that are not shown yet.
+pub const OUTPUT_PIECES: usize = 8;
 
 /// What a child is to be.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -270,6 +296,10 @@ impl DirGrant {
 pub struct Init {
     /// Who it is.
     pub id: ActorId,
+    /// What each of its messages begins with. What comes from it without is text that its process has
+    /// written to its standard streams. No guest knows it, whatever it can have its process write.
+    #[serde(with = "serde_bytes")]
+    pub mark: Vec<u8>,
     /// The names from the root of the tree down to it.
     pub path: Vec<String>,
     /// Whether it is the root of its tree.

@@ -40,10 +40,11 @@ const COLD_STARTS: usize = 15;
 const ISOLATED: usize = 200;
 const ISOLATED_ROUNDS: usize = 5;
 
+/// The arguments of the function that grows a tree.
 #[derive(Serialize)]
-struct Grow {
-    depth: u32,
-    fanout: u32,
+pub(crate) struct Grow {
+    pub(crate) depth: u32,
+    pub(crate) fanout: u32,
 }
 
 /// All figures of this kind.

@@ -14,6 +14,7 @@ use crate::Result;
 use crate::calls;
 use crate::figure::{Figure, Times};
 use crate::growth::Curve;
+use crate::lives::Grow;
 use crate::stage::{self, Square, Stage};
 
 /// How many there are.
@@ -27,6 +28,14 @@ const MEMORY_AIM: f64 = 0.4;
 
 /// How many are being started at once: as many as one actor may start without waiting.
 const STARTING: usize = 16;
+
+/// The most that this program starts by itself: it has a pipe to each. Of more, every hundredth starts
+/// the others.
+const ALONE: usize = 5000;
+const PARENTS: usize = 100;
+
+/// How long a parent may take to have its children up.
+const GROWTH: Duration = Duration::from_secs(60);
 
 /// How often few are started, so that their times mean something.
 const STARTED: usize = 30;
@@ -91,6 +100,37 @@ fn shown(number: usize, lot: &Lot) -> Vec<Figure> {
     ]
 }
 
+/// So many actors that have answered a call.
+async fn alone(stage: &Stage, number: usize) -> Result<Vec<Portal>> {
+    let names: Vec<String> = (0..number).map(|n| format!("one_{n}")).collect();
+    let started = names.iter().map(async |name| -> Result<Portal> {
+        let portal = stage.start(name).await?;
+        stage::square(&portal).await?;
+        Ok(portal)
+    });
+    stream::iter(started).buffered(STARTING).try_collect().await
+}
+
+/// So many actors that have answered a call, most of them one of a parent's, which is one of them. Gives
+/// the parents.
+async fn below(stage: &Stage, number: usize) -> Result<Vec<Portal>> {
+    let parents = alone(stage, PARENTS).await?;
+    let fanout = u32::try_from(number / PARENTS - 1)?;
+    let kwargs = stage::arguments(&Grow { depth: 1, fanout })?;
+    let mut ready = stage.ready();
+    for parent in &parents {
+        // Each of them, and each child that it calls, says so.
+        let enough = *ready.borrow_and_update() + fanout as usize + 1;
+        let (parent, kwargs) = (parent.clone(), kwargs.clone());
+        let mut growing = tokio::spawn(async move { parent.call("bench:grow", kwargs).await });
+        tokio::select! {
+            grown = &mut growing => return Err(format!("a parent stopped growing: {grown:?}").into()),
+            all = tokio::time::timeout(GROWTH, ready.wait_for(|count| *count >= enough)) => drop(all??),
+        }
+    }
+    Ok(parents)
+}
+
 async fn lot(number: usize) -> Result<Lot> {
     let stage = Stage::open()?;
     let rounds = (STARTED / number).max(1);
@@ -100,13 +140,8 @@ async fn lot(number: usize) -> Result<Lot> {
     stage.start("first").await?.cancel_actor().await.map_err(stage::failed)?;
     for round in 0..rounds {
         let start = Instant::now();
-        let names: Vec<String> = (0..number).map(|n| format!("one_{n}")).collect();
-        let started = names.iter().map(async |name| -> Result<Portal> {
-            let portal = stage.start(name).await?;
-            stage::square(&portal).await?;
-            Ok(portal)
-        });
-        let portals: Vec<Portal> = stream::iter(started).buffered(STARTING).try_collect().await?;
+        let portals =
+            if number <= ALONE { alone(&stage, number).await? } else { below(&stage, number).await? };
         starting += start.elapsed();
         if round + 1 == rounds {
             let pids = stage::actors();

@@ -99,6 +99,7 @@ impl Liar {
             other => return Err(io::Error::other(format!("the broker begins with {other:?}"))),
         };
         let pipe = packet.attachments.into_iter().next().ok_or_else(nothing)?;
+        let channel = channel.marked(init.mark.clone());
         Ok(Self { raw, channel, init, pipe: Pipe::from_attachment(pipe)?, input: BytesMut::new() })
     }
 

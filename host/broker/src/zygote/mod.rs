@@ -5,8 +5,8 @@
 //! the components of one [`Kind`](crate::Kind) of actor; the broker can do without it at any moment.
 //!
 //! The broker executes it as it executes an actor, and tells it a kind. It maps and links the
-//! components, says so, and then takes orders: a title and three descriptors, the actor's control
-//! channel and the pipes of its output. For each it makes a copy of itself that is a child of the
+//! components, says so, and then takes orders: a title, and the actor's control channel. For each it
+//! makes a copy of itself that is a child of the
 //! broker and not of the zygote, and tells its number. The copy goes on where an executed actor is
 //! when its broker has said who it is, all walls still before it.
 //!
@@ -14,7 +14,7 @@
 //! |---|---|---|
 //! | broker | the kind, in CBOR | the components' code |
 //! | zygote | that it is ready, or why not, in CBOR | |
-//! | broker | a title | control channel, standard output, standard error |
+//! | broker | a title | control channel |
 //! | zygote | the number of the process; negative: the system's error | |
 
 mod fork;

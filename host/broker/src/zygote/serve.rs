@@ -90,7 +90,7 @@ fn live() -> io::Result<Option<Forked>> {
         let Some((name, fds)) = talk::receive(&socket, &mut buffer, RecvFlags::empty())? else {
             return Ok(None);
         };
-        let Ok([control, stdout, stderr]) = <[OwnedFd; 3]>::try_from(fds) else { return Err(odd()) };
+        let Ok([control]) = <[OwnedFd; 1]>::try_from(fds) else { return Err(odd()) };
         let line = [&name, &b"\0"[..], ACTOR.as_bytes()].concat();
         let born = match title.fits(&line) {
             true => fork_sibling(),
@@ -101,7 +101,7 @@ fn live() -> io::Result<Option<Forked>> {
             Ok(None) => {
                 drop(socket);
                 title.write(&line);
-                let control = settle(broker, &kept, control, stdout, stderr)?;
+                let control = settle(broker, &kept, control)?;
                 return Ok(Some(Forked { control, outfit }));
             }
             Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
@@ -129,16 +129,9 @@ fn prepare(kind: &Kind, code: Vec<OwnedFd>) -> Result<Outfit, String> {
 
 /// Makes a fresh copy a process of its own: gives the control channel, which is all that is open beside
 /// the standard streams and the `kept`.
-fn settle(
-    broker: Option<Pid>,
-    kept: &[RawFd],
-    control: OwnedFd,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
-) -> io::Result<OwnedFd> {
-    rustix::stdio::dup2_stdout(&stdout)?;
-    rustix::stdio::dup2_stderr(&stderr)?;
-    drop((stdout, stderr));
+fn settle(broker: Option<Pid>, kept: &[RawFd], control: OwnedFd) -> io::Result<OwnedFd> {
+    rustix::stdio::dup2_stdout(&control)?;
+    rustix::stdio::dup2_stderr(&control)?;
     let mut open: Vec<RawFd> = kept.iter().copied().chain([control.as_raw_fd()]).collect();
     open.sort_unstable();
     close_all_but(&open)?;

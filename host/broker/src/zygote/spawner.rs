@@ -15,20 +15,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use greenroom_abi::kind::Exit;
 use greenroom_transport::socket_channel;
 use greenroom_wire::control;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::RecvFlags;
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, pidfd_open, setpgid,
-    waitid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, setpgid, waitid,
 };
 use tokio::task::AbortHandle;
 
 use super::talk::{self, Buffer};
 use super::{MAX_TITLE, Prepared, ROOM, TITLE, ZYGOTE};
+use crate::child::Child;
 use crate::spawner::{ExecSpawner, Kind, Order, Process, Spawner};
 use crate::watch::readable;
 
@@ -195,8 +193,7 @@ impl Zygote {
         if order.title.len() > MAX_TITLE {
             return Ok(None);
         }
-        let ((stdout, out), (stderr, err)) = (pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?);
-        talk::send(&self.socket, order.title.as_bytes(), &[order.control.as_fd(), out.as_fd(), err.as_fd()])?;
+        talk::send(&self.socket, order.title.as_bytes(), &[order.control.as_fd()])?;
         let mut polled = [PollFd::new(&self.socket, PollFlags::IN)];
         if rustix::io::retry_on_intr(|| poll(&mut polled, Some(&ANSWER)))? == 0 {
             return Err(io::ErrorKind::TimedOut.into());
@@ -212,22 +209,7 @@ impl Zygote {
         let number = i32::try_from(number).ok().and_then(Pid::from_raw).ok_or_else(odd)?;
         // From here on it is not its zygote's. This fails for whoever is no child of this process.
         setpgid(Some(number), Some(number))?;
-        let pidfd = Arc::new(pidfd_open(number, PidfdFlags::NONBLOCK)?);
-        let own = pidfd.clone();
-        let reap = move || match waitid(WaitId::PidFd(own.as_fd()), WaitIdOptions::EXITED) {
-            Ok(Some(status)) => exit_of(&status),
-            Ok(None) | Err(_) => Exit::Unknown,
-        };
-        let pid = number.as_raw_nonzero().get().cast_unsigned();
-        Ok(Some(Process { pid, pidfd, stdout, stderr, reap: Box::new(reap), is_prepared: true }))
-    }
-}
-
-fn exit_of(status: &WaitIdStatus) -> Exit {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, Some(signal)) => Exit::Signal(signal),
-        (None, None) => Exit::Unknown,
+        Ok(Some(Process { child: Child::new(number), is_prepared: true }))
     }
 }
 

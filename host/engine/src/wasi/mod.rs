@@ -11,11 +11,11 @@ mod gate;
 mod names;
 mod refusal;
 
-use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
-use greenroom_wire::control::Rights;
+use greenroom_runtime::Voice;
+use greenroom_wire::control::{Rights, Stream};
 use tokio::io::AsyncRead;
 use tokio::net::unix::pipe;
 use wasmtime_wasi::cli::{IsTerminal, StdinStream};
@@ -40,8 +40,8 @@ pub struct Grants {
     pub rights: Rights,
     /// A pipe for standard input; without one it is closed.
     pub input: Option<OwnedFd>,
-    /// Pipes for standard output and standard error; without one the output is dropped.
-    pub output: [Option<OwnedFd>; 2],
+    /// Where standard output and standard error go; without it they are dropped.
+    pub output: Option<Voice>,
 }
 
 impl Grants {
@@ -58,12 +58,9 @@ impl Grants {
         if let Some(pipe) = &self.input {
             builder.stdin(Input(pipe.try_clone()?));
         }
-        let [stdout, stderr] = &self.output;
-        if let Some(pipe) = stdout {
-            builder.stdout(Output::new(writer(pipe)?));
-        }
-        if let Some(pipe) = stderr {
-            builder.stderr(Output::new(writer(pipe)?));
+        if let Some(voice) = &self.output {
+            builder.stdout(Output::new(voice.speak(Stream::Stdout)));
+            builder.stderr(Output::new(voice.speak(Stream::Stderr)));
         }
         for (path, folder, writable) in &self.dirs {
             let perms = if *writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
@@ -80,11 +77,6 @@ impl Grants {
         });
         Ok(builder.build())
     }
-}
-
-fn writer(pipe: &OwnedFd) -> std::io::Result<pipe::Sender> {
-    let file = File::from(pipe.as_fd().try_clone_to_owned()?);
-    pipe::Sender::from_file_unchecked(file)
 }
 
 /// A pipe that is read from when the guest reads, and not before: what one instance has not asked

@@ -99,6 +99,20 @@ async fn a_full_packet_of_descriptors_arrives_whole_and_closed_on_exec() {
 }
 
 #[tokio::test]
+async fn a_marked_channel_says_which_packets_are_its_own() {
+    let (a, b) = socket_channel().expect("a pair");
+    let beside = a.try_clone().expect("a copy");
+    let b = channel_from_fd(b).expect("registers");
+    let a = channel_from_fd(a).expect("registers").marked(b"mark:".to_vec());
+    a.send(plain("own")).await.expect("sends");
+    rustix::io::write(&beside, b"other").expect("writes");
+    a.send(plain(vec![7; MAX_PACKET_BYTES])).await.expect("the largest");
+    assert_eq!(next(&b).await, Some(b"mark:own".to_vec()));
+    assert_eq!(next(&b).await, Some(b"other".to_vec()));
+    assert_eq!(next(&b).await.map(|bytes| bytes.len()), Some(MAX_PACKET_BYTES + 5));
+}
+
+#[tokio::test]
 async fn memory_cannot_leave_its_process() {
     let (a, _b) = sockets();
     let packet = Packet { bytes: vec![1], attachments: vec![memory_pipe().0] };

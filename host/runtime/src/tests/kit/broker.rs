@@ -241,6 +241,7 @@ impl Broker {
             ToBroker::LookUp { .. } => panic!("nobody here has a network"),
             ToBroker::LoadFailed { .. }
             | ToBroker::Measured { .. }
+            | ToBroker::Output { .. }
             | ToBroker::Log(_)
             | ToBroker::Progress { .. } => {}
         }
