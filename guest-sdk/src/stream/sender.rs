@@ -54,7 +54,10 @@ impl<S> Sender<S> {
         let mut added = add(&mut self.channel.gathering.borrow_mut(), &*port)?;
         loop {
             match added {
-                Added::First => return Ok(gathering::register(&self.channel)),
+                Added::First => {
+                    gathering::register(&self.channel);
+                    return Ok(());
+                }
                 Added::Taken => return Ok(()),
                 Added::Refused(message) => {
                     let port = self.channel.port()?;

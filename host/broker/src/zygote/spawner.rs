@@ -39,6 +39,9 @@ const KINDS: usize = 64;
 /// How long a zygote may take to fork.
 const ANSWER: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
+/// How long it may take to be ready.
+const PREPARATION: Duration = Duration::from_secs(10);
+
 /// How long a kind goes without a zygote after one has failed to come up.
 const REST: Duration = Duration::from_secs(1);
 
@@ -88,7 +91,10 @@ impl ZygoteSpawner {
                 Err(error) => {
                     tracing::debug!(%error, "a zygote is given up");
                     // One that never was ready would most likely not be so the next time.
-                    known.state = if zygote.is_ready { State::Seen } else { State::Failed(Instant::now()) };
+                    known.state = match zygote.group.is_ready.load(Ordering::Relaxed) {
+                        true => State::Seen,
+                        false => State::Failed(Instant::now()),
+                    };
                     None
                 }
             },
@@ -135,9 +141,7 @@ impl Spawner for ZygoteSpawner {
 /// A zygote. Dropping it ends it.
 #[derive(Debug)]
 struct Zygote {
-    socket: OwnedFd,
     group: Arc<Group>,
-    is_ready: bool,
     watch: AbortHandle,
 }
 
@@ -169,10 +173,11 @@ impl Zygote {
             .spawn()?;
         let odd = || io::Error::other("the process has no number");
         let leader = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(odd)?;
-        let group = Arc::new(Group { leader, is_over: AtomicBool::new(false) });
+        let [is_ready, is_over] = [false; 2].map(AtomicBool::new);
+        let group = Arc::new(Group { leader, socket, is_ready, is_over });
         let watch = group.clone().watch().inspect_err(|_| group.end())?;
         tracing::debug!(pid = child.id(), "zygote started");
-        Ok(Self { socket, group, is_ready: false, watch })
+        Ok(Self { group, watch })
     }
 
     /// Forks an actor off it; none if it is not ready yet, or refuses.
@@ -181,25 +186,25 @@ impl Zygote {
     /// When it is of no use any more, and is to be dropped.
     fn fork(&mut self, order: &Order<'_>) -> io::Result<Option<Process>> {
         let gone = || io::Error::from(io::ErrorKind::UnexpectedEof);
-        if !self.is_ready {
-            let said = match talk::receive(&self.socket, &mut Buffer::short(), RecvFlags::DONTWAIT) {
+        let Group { socket, is_ready, .. } = &*self.group;
+        if !is_ready.load(Ordering::Relaxed) {
+            let said = match talk::receive(socket, &mut Buffer::short(), RecvFlags::DONTWAIT) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 said => said?.ok_or_else(gone)?.0,
             };
             let Prepared(prepared) = control::decode(&said).map_err(io::Error::other)?;
             prepared.map_err(io::Error::other)?;
-            self.is_ready = true;
+            is_ready.store(true, Ordering::Relaxed);
         }
         if order.title.len() > MAX_TITLE {
             return Ok(None);
         }
-        talk::send(&self.socket, order.title.as_bytes(), &[order.control.as_fd()])?;
-        let mut polled = [PollFd::new(&self.socket, PollFlags::IN)];
+        talk::send(socket, order.title.as_bytes(), &[order.control.as_fd()])?;
+        let mut polled = [PollFd::new(socket, PollFlags::IN)];
         if rustix::io::retry_on_intr(|| poll(&mut polled, Some(&ANSWER)))? == 0 {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        let (said, _) =
-            talk::receive(&self.socket, &mut Buffer::short(), RecvFlags::DONTWAIT)?.ok_or_else(gone)?;
+        let (said, _) = talk::receive(socket, &mut Buffer::short(), RecvFlags::DONTWAIT)?.ok_or_else(gone)?;
         let number = <[u8; 8]>::try_from(said.as_slice()).map(i64::from_le_bytes).unwrap_or_default();
         if number < 0 {
             tracing::debug!(error = -number, "a zygote refuses");
@@ -217,18 +222,30 @@ impl Zygote {
 #[derive(Debug)]
 struct Group {
     leader: Pid,
+    socket: OwnedFd,
+    /// Whether it was heard to be ready.
+    is_ready: AtomicBool,
     is_over: AtomicBool,
 }
 
 impl Group {
-    /// Collects it should it end by itself.
+    /// Collects it should it end by itself, and ends it should it not come to be ready.
     fn watch(self: Arc<Self>) -> io::Result<AbortHandle> {
         let pidfd = readable(pidfd_open(self.leader, PidfdFlags::NONBLOCK)?)?;
         let watching = tokio::spawn(async move {
-            let _ = pidfd.readable().await;
+            let ended = tokio::time::timeout(PREPARATION, pidfd.readable()).await.is_ok();
+            if !ended && (self.is_ready.load(Ordering::Relaxed) || self.has_spoken()) {
+                let _ = pidfd.readable().await;
+            }
             self.end();
         });
         Ok(watching.abort_handle())
+    }
+
+    /// Whether there is something that it has said.
+    fn has_spoken(&self) -> bool {
+        let mut polled = [PollFd::new(&self.socket, PollFlags::IN)];
+        poll(&mut polled, Some(&Timespec::default())).is_ok_and(|count| count > 0)
     }
 
     /// Ends and collects all of it. Nothing in it can resist, so that takes no time worth mentioning.
