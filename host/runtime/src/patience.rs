@@ -16,12 +16,16 @@ const LOOK: Duration = Duration::from_micros(60);
 /// What came within this time, to one that slept, might have come to one that looked.
 const SOON: Duration = Duration::from_micros(200);
 
-/// How much one look in vain costs, in looks that were worth it.
-const PRICE: u32 = 8;
+/// What comes within this time was worth it.
+const QUICK: Duration = Duration::from_micros(25);
+
+/// How much a look costs that was in vain, or late, in looks that were worth it.
+const VAIN: u32 = 8;
+const LATE: u32 = 2;
 
 /// How much an attempt may lose before it is given up, and how much can be won at most.
-const STAKE: u32 = 3 * PRICE;
-const MAX_WON: u32 = 8 * PRICE;
+const STAKE: u32 = 3 * VAIN;
+const MAX_WON: u32 = 8 * VAIN;
 
 /// How many waits are slept through after an attempt; as many after the next that fails, doubled.
 const REST: u32 = 64;
@@ -71,7 +75,7 @@ impl Patience {
                 let now = now();
                 let looks = now - since < LOOK;
                 if !looks {
-                    self.lose();
+                    self.lose(VAIN);
                     self.state = State::Sleeping(now);
                 }
                 looks
@@ -83,9 +87,15 @@ impl Patience {
     pub(crate) fn came(&mut self, now: impl Fn() -> Instant) {
         match std::mem::replace(&mut self.state, State::Busy) {
             State::Busy => {}
-            State::Looking(since) if now() - since < 2 * LOOK => self.win(),
-            // Somebody else needs the core more.
-            State::Looking(_) => self.lose(),
+            State::Looking(since) => {
+                let took = now() - since;
+                if took < QUICK {
+                    self.win();
+                } else {
+                    // The peer may have been asleep, or had to take this core; then others need it more.
+                    self.lose(if took < LOOK { LATE } else { VAIN });
+                }
+            }
             State::Sleeping(since) => self.soon = now() - since < SOON,
         }
     }
@@ -97,8 +107,8 @@ impl Patience {
         }
     }
 
-    fn lose(&mut self) {
-        self.stake = self.stake.saturating_sub(PRICE);
+    fn lose(&mut self, price: u32) {
+        self.stake = self.stake.saturating_sub(price);
         if self.stake == 0 {
             self.stake = STAKE;
             self.rest = self.next_rest;

@@ -39,10 +39,17 @@ pub(crate) struct Figure {
     pub(crate) samples: usize,
     /// What `value` may be at most.
     pub(crate) limit: Option<f64>,
-    /// What it shall be at most one day; nothing fails for it.
-    pub(crate) aim: Option<f64>,
+    /// What it shall get to one day; nothing fails for it.
+    pub(crate) aim: Option<Aim>,
     /// The least and the most of several runs.
     pub(crate) spread: Option<(f64, f64)>,
+}
+
+/// What a number shall get to.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Aim {
+    Most(f64),
+    Least(f64),
 }
 
 impl Figure {
@@ -70,7 +77,12 @@ impl Figure {
 
     /// What the number shall be at most one day.
     pub(crate) fn aims_at_most(self, most: f64) -> Self {
-        Self { aim: Some(most), ..self }
+        Self { aim: Some(Aim::Most(most)), ..self }
+    }
+
+    /// What the number shall be at least one day.
+    pub(crate) fn aims_at_least(self, least: f64) -> Self {
+        Self { aim: Some(Aim::Least(least)), ..self }
     }
 
     /// The median of the same figure of several runs.
@@ -121,9 +133,12 @@ impl Figure {
 
     /// The aim, and whether it is met.
     pub(crate) fn shown_aim(&self) -> String {
-        self.aim.map_or_else(String::new, |aim| {
-            format!("≤ {aim}{}", if self.value <= aim { ", met" } else { "" })
-        })
+        let (shown, is_met) = match self.aim {
+            None => return String::new(),
+            Some(Aim::Most(most)) => (format!("≤ {most}"), self.value <= most),
+            Some(Aim::Least(least)) => (format!("≥ {least}"), self.value >= least),
+        };
+        if is_met { format!("{shown}, met") } else { shown }
     }
 }
 

@@ -18,7 +18,7 @@ const STARTS: usize = 100;
 const FIRST_STARTS: usize = 5;
 
 /// What a start shall take, in milliseconds.
-const START_AIM: f64 = 2.0;
+const START_AIM: f64 = 1.0;
 
 /// Trees that are grown and cancelled: one root with `FANOUT` actors below, each with as many.
 const TREES: usize = 20;
@@ -31,6 +31,7 @@ const GROWTH: Duration = Duration::from_secs(10);
 
 /// What cancelling a tree may take, in milliseconds, until its last process is gone.
 const MAX_REAP: f64 = 100.0;
+const REAP_AIM: f64 = 20.0;
 
 /// What makes this program one that starts a single actor.
 pub(crate) const COLD: &str = "--cold";
@@ -170,6 +171,7 @@ async fn trees(stage: &Stage, exits: &Exits) -> Result<[Figure; 2]> {
     Ok([
         growth.figure("growth of a tree 1→4→16", Unit::Milliseconds),
         reap.figure("cancel and reap of a tree 1→4→16, all leaving gracefully", Unit::Milliseconds)
-            .at_most(MAX_REAP),
+            .at_most(MAX_REAP)
+            .aims_at_most(REAP_AIM),
     ])
 }

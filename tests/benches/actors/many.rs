@@ -24,7 +24,7 @@ const NUMBERS: [usize; 7] = [1, 3, 10, 30, 100, 300, 1000];
 const SHOWN: [usize; 3] = [1, 100, 1000];
 
 /// What an actor among others shall hold for itself alone, in MiB.
-const MEMORY_AIM: f64 = 0.4;
+const MEMORY_AIM: f64 = 0.5;
 
 /// How many are being started at once: as many as one actor may start without waiting.
 const STARTING: usize = 16;

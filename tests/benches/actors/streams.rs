@@ -33,6 +33,10 @@ const LARGE: usize = 1 << 20;
 const BLOCKS: u32 = 200;
 const FIRST_BLOCKS: u32 = 10;
 
+/// What there shall be: thousands of small messages in a second, and large ones by bare ones.
+const SMALL_AIM: f64 = 2000.0;
+const LARGE_AIM: f64 = 0.8;
+
 /// How long one stream is kept going for a profiler.
 const PROFILED: Duration = Duration::from_secs(10);
 
@@ -75,9 +79,17 @@ pub(crate) async fn measure(stage: &Stage, cores: Cores, far: Option<usize>) -> 
     Ok(vec![
         bare.figure(format!("bare messages of {SMALL} bytes, a write each, {on}")),
         batched.figure(format!("bare messages of {SMALL} bytes, batched, {on}")),
-        small.figure(format!("small messages of a stream, guest to guest, {on}")),
+        small.figure(format!("small messages of a stream, guest to guest, {on}")).aims_at_least(SMALL_AIM),
         bare_large.figure_in("MiB/s", 1.0, format!("bare messages of 1 MiB, {on}")),
         large.figure_in("MiB/s", 1.0, format!("messages of 1 MiB of a stream, guest to guest, {on}")),
+        Figure::plain(
+            format!("messages of 1 MiB, of a stream / bare, {on}"),
+            "ratio",
+            large.per_second() / bare_large.per_second(),
+            "×",
+            ROUNDS * BLOCKS as usize,
+        )
+        .aims_at_least(LARGE_AIM),
     ])
 }
 
