@@ -10,18 +10,15 @@
 
 use std::time::{Duration, Instant};
 
-/// For how long one looks: what it takes to be woken, and what the other side takes meanwhile.
-const LOOK: Duration = Duration::from_micros(60);
+/// For how long one looks: what it takes to wake the other side, and what that takes meanwhile. So it is
+/// worth it to look for one who sleeps, who then has reason to look, too.
+const LOOK: Duration = Duration::from_micros(100);
 
 /// What came within this time, to one that slept, might have come to one that looked.
 const SOON: Duration = Duration::from_micros(200);
 
-/// What comes within this time was worth it.
-const QUICK: Duration = Duration::from_micros(25);
-
-/// How much a look costs that was in vain, or late, in looks that were worth it.
+/// How much a look in vain costs, in looks that were worth it.
 const VAIN: u32 = 8;
-const LATE: u32 = 2;
 
 /// How much an attempt may lose before it is given up, and how much can be won at most.
 const STAKE: u32 = 3 * VAIN;
@@ -75,7 +72,7 @@ impl Patience {
                 let now = now();
                 let looks = now - since < LOOK;
                 if !looks {
-                    self.lose(VAIN);
+                    self.lose();
                     self.state = State::Sleeping(now);
                 }
                 looks
@@ -87,15 +84,9 @@ impl Patience {
     pub(crate) fn came(&mut self, now: impl Fn() -> Instant) {
         match std::mem::replace(&mut self.state, State::Busy) {
             State::Busy => {}
-            State::Looking(since) => {
-                let took = now() - since;
-                if took < QUICK {
-                    self.win();
-                } else {
-                    // The peer may have been asleep, or had to take this core; then others need it more.
-                    self.lose(if took < LOOK { LATE } else { VAIN });
-                }
-            }
+            State::Looking(since) if now() - since < LOOK => self.win(),
+            // Somebody else needs the core more.
+            State::Looking(_) => self.lose(),
             State::Sleeping(since) => self.soon = now() - since < SOON,
         }
     }
@@ -107,8 +98,8 @@ impl Patience {
         }
     }
 
-    fn lose(&mut self, price: u32) {
-        self.stake = self.stake.saturating_sub(price);
+    fn lose(&mut self) {
+        self.stake = self.stake.saturating_sub(VAIN);
         if self.stake == 0 {
             self.stake = STAKE;
             self.rest = self.next_rest;
@@ -169,7 +160,7 @@ mod tests {
     #[test]
     fn gives_up_where_looking_keeps_the_other_from_running() {
         let mut waits = Waits::new();
-        let looked = (0..100_000).filter(|_| waits.wait(Duration::from_micros(90)).0).count();
+        let looked = (0..100_000).filter(|_| waits.wait(Duration::from_micros(150)).0).count();
         assert!((1..100).contains(&looked), "{looked} times");
         // And comes back once it pays again.
         let paid = (0..20_000).filter(|_| waits.wait(Duration::from_micros(10)).1).count();
