@@ -25,7 +25,7 @@ use crate::wasi::{Gate, Grants};
 
 /// From which size on a payload makes the turn that copies it a long one: some tenths of a
 /// millisecond.
-pub(crate) const LARGE_BYTES: usize = 1024 * 1024;
+pub(crate) const LARGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// What an instance is made from.
 pub(crate) struct Blueprint {

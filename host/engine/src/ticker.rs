@@ -197,7 +197,7 @@ impl Weight {
         self.0.announced.load(Ordering::SeqCst)
     }
 
-    /// Whether the turn that runs now holds up nobody.
+    /// Whether the turn that runs now holds up nobody that need not be held up.
     pub(crate) fn is_aside(&self) -> bool {
         self.0.aside.load(Ordering::SeqCst)
     }
@@ -302,7 +302,11 @@ impl<T: Send + 'static> Future for Turns<T> {
                 return this.take_turn(inner, cx);
             }
             if let Some(inner) = this.send_aside(inner) {
-                return this.take_turn(inner, cx);
+                // There is no other place for it: what is large is copied here.
+                this.weight.0.aside.store(true, Ordering::SeqCst);
+                let polled = this.take_turn(inner, cx);
+                this.weight.0.aside.store(false, Ordering::SeqCst);
+                return polled;
             }
         }
         let Place::Aside(turn) = &mut this.place else { panic!("polled after its end") };

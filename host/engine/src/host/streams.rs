@@ -201,7 +201,8 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
         });
         Box::pin(async move {
             stream?.readable().await;
-            if weight.is_announced() {
+            // A future that is new is polled more than once in the turn that it begins in.
+            while weight.is_announced() {
                 tokio::task::yield_now().await;
             }
             Ok(())
