@@ -8,6 +8,7 @@
 //! as many as the host allows. It allows none to who sends little or slowly.
 
 use std::cell::RefCell;
+use std::mem;
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -80,10 +81,14 @@ impl Gathering {
         self.added(before, port)
     }
 
-    pub(super) fn add_encoded(&mut self, message: &[u8], port: &dyn StreamPort) -> Asked<Added> {
+    pub(super) fn add_encoded(&mut self, message: Vec<u8>, port: &dyn StreamPort) -> Asked<Added> {
         let before = self.end();
         self.messages.bytes.truncate(before);
-        self.messages.bytes.extend_from_slice(message);
+        if before == 0 && message.len() > KEPT_BYTES {
+            self.messages.bytes = message;
+        } else {
+            self.messages.bytes.extend_from_slice(&message);
+        }
         self.added(before, port)
     }
 
@@ -112,8 +117,10 @@ impl Gathering {
         if ends.pop().is_none() {
             return Ok(Added::Taken);
         }
-        let start = ends.last().map_or(0, |end| *end as usize);
-        Ok(Added::Refused(bytes.split_off(start)))
+        Ok(Added::Refused(match ends.last() {
+            Some(start) => bytes.split_off(*start as usize),
+            None => mem::take(bytes),
+        }))
     }
 
     /// Hands over what is there. What fails is lost: the context has ended, or it is a message that

@@ -63,7 +63,7 @@ impl<S> Sender<S> {
                     let port = self.channel.port()?;
                     port.clone().writable().await;
                     self.channel.port()?;
-                    added = self.channel.gathering.borrow_mut().add_encoded(&message, &*port)?;
+                    added = self.channel.gathering.borrow_mut().add_encoded(message, &*port)?;
                 }
             }
         }
@@ -96,7 +96,7 @@ impl<S: Serialize> Sender<S> {
         S: DeserializeOwned,
     {
         let _fits: S = self.channel.decode(self.channel.sends, &message)?;
-        self.admit(|gathering, port| gathering.add_encoded(&message, port)).await
+        self.admit(|gathering, port| gathering.add_encoded(message, port)).await
     }
 
     /// Sends messages one after the other, waiting only where the peer is full.

@@ -325,17 +325,17 @@ impl Dialog {
         Ok(())
     }
 
-    /// Hands over the first of these messages, as many as the peer has room for; gives how many those
-    /// are.
-    pub(crate) fn send(&self, messages: Messages) -> Result<usize, Failure> {
+    /// How many of messages of these sizes are to be handed over now, from the first on: as many as the
+    /// peer has room for, which is taken.
+    pub(crate) fn admit(&self, sizes: impl ExactSizeIterator<Item = usize>) -> Result<usize, Failure> {
         let mut state = self.state();
         self.check_sendable(&state)?;
-        let State { outlet, context: Some(context), .. } = &mut *state else { return Ok(0) };
+        let State { outlet, context: Some(_), .. } = &mut *state else { return Ok(0) };
         if outlet.settling {
             return Ok(0);
         }
-        let (mut count, mut wrong) = (0, None);
-        for size in messages.sizes() {
+        let (mut count, mut wrong, offered) = (0, None, sizes.len());
+        for size in sizes {
             wrong = self.check_size(size).err();
             if wrong.is_some() || !outlet.balance.can_send() {
                 break;
@@ -344,23 +344,25 @@ impl Dialog {
             outlet.unsettled += size + MESSAGE_BYTES;
             count += 1;
         }
-        if count == 0 {
-            return match (wrong, outlet.window) {
-                (Some(wrong), _) => Err(wrong),
-                (None, Some(Window { capacity, overrun: Overrun::Error })) if !messages.is_empty() => {
-                    Err(Self::failed(&StreamOverrun { capacity }))
-                }
-                (None, _) => Ok(0),
-            };
+        match (count, wrong, outlet.window) {
+            (0, Some(wrong), _) => Err(wrong),
+            (0, None, Some(Window { capacity, overrun: Overrun::Error })) if offered > 0 => {
+                Err(Self::failed(&StreamOverrun { capacity }))
+            }
+            _ => Ok(count),
         }
-        let command = Command::Send { context: *context, messages: messages.first(count) };
+    }
+
+    /// Hands over messages that were admitted.
+    pub(crate) fn send(&self, messages: Messages) {
+        let mut state = self.state();
+        let State { outlet, context: Some(context), .. } = &mut *state else { return };
         // A link that closes now ends the context, which the next sender learns.
-        let _ = self.link.command(command);
+        let _ = self.link.command(Command::Send { context: *context, messages });
         if outlet.unsettled > UNSENT_BYTES {
             outlet.settling = true;
             let _ = self.link.command(Command::Settle { context: *context });
         }
-        Ok(count)
     }
 
     /// How much the peer has room for now, and may be sent at once.

@@ -27,12 +27,8 @@ impl Messages {
     /// # Errors
     /// [`WrongEnds`] if the ends fall, or the last is not that of the bytes.
     pub fn new(bytes: Bytes, ends: Vec<u32>) -> Result<Self, WrongEnds> {
-        let last = ends.last().map_or(0, |end| *end as usize);
-        if ends.is_sorted() && last == bytes.len() {
-            Ok(Self { bytes, ends })
-        } else {
-            Err(WrongEnds { bytes: bytes.len() })
-        }
+        let _ = sizes(bytes.len(), &ends)?;
+        Ok(Self { bytes, ends })
     }
 
     /// A single message; one of 4 GiB or more has no place in a stream.
@@ -55,32 +51,28 @@ impl Messages {
         self.bytes.len()
     }
 
-    /// The length of each, in bytes.
-    pub fn sizes(&self) -> impl Iterator<Item = usize> + '_ {
-        let starts = std::iter::once(&0).chain(&self.ends);
-        starts.zip(&self.ends).map(|(start, end)| (end - start) as usize)
-    }
-
     /// Each of them; they share their memory.
     pub fn iter(&self) -> impl Iterator<Item = Bytes> + '_ {
         let starts = std::iter::once(&0).chain(&self.ends);
         starts.zip(&self.ends).map(|(start, end)| self.bytes.slice(*start as usize..*end as usize))
     }
 
-    /// The first so many, without the memory of the others.
-    pub(crate) fn first(self, count: usize) -> Self {
-        if count >= self.len() {
-            return self;
-        }
-        let ends = self.ends[..count].to_vec();
-        let end = ends.last().map_or(0, |end| *end as usize);
-        Self { bytes: Bytes::copy_from_slice(&self.bytes[..end]), ends }
-    }
-
     /// Their bytes, and where each ends.
     pub fn into_parts(self) -> (Bytes, Vec<u32>) {
         (self.bytes, self.ends)
     }
+}
+
+/// The length of each of the messages that lie in so many bytes and end at these places.
+///
+/// # Errors
+/// [`WrongEnds`] if the ends fall, or the last is not that of the bytes.
+pub(crate) fn sizes(bytes: usize, ends: &[u32]) -> Result<impl ExactSizeIterator<Item = usize>, WrongEnds> {
+    let last = ends.last().map_or(0, |end| *end as usize);
+    if !ends.is_sorted() || last != bytes {
+        return Err(WrongEnds { bytes });
+    }
+    Ok((0..ends.len()).map(|at| (ends[at] - at.checked_sub(1).map_or(0, |before| ends[before])) as usize))
 }
 
 #[cfg(test)]
@@ -94,12 +86,8 @@ mod tests {
             assert!(Messages::new(bytes(), ends.to_vec()).is_err(), "{ends:?}");
         }
         let messages = Messages::new(bytes(), vec![0, 2, 2, 3]).expect("they fit");
-        assert_eq!(messages.sizes().collect::<Vec<_>>(), [0, 2, 0, 1]);
+        assert_eq!(sizes(3, &[0, 2, 2, 3]).expect("they fit").collect::<Vec<_>>(), [0, 2, 0, 1]);
         assert_eq!(messages.iter().collect::<Vec<_>>(), [&b""[..], b"ab", b"", b"c"]);
-        let first = messages.clone().first(3);
-        assert_eq!((first.len(), first.bytes()), (3, 2));
-        assert_eq!(first.into_parts().0.try_into_mut().map(|bytes| bytes.capacity()), Ok(2));
-        assert!(messages.first(0).is_empty());
         assert_eq!(Messages::new(Bytes::new(), Vec::new()), Ok(Messages::default()));
         assert_eq!(Messages::one(bytes()).iter().collect::<Vec<_>>(), [bytes()]);
     }

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use greenroom_abi::RemoteError;
-use greenroom_abi::kind::Lagged;
+use greenroom_abi::kind::{EncodeError, Lagged};
 use greenroom_wire::{Credit, Overrun};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
 use crate::dialog::Dialog;
-use crate::messages::Messages;
+use crate::messages::{Messages, WrongEnds, sizes};
 
 /// How many messages one side of a stream holds, unless its options say otherwise.
 const CAPACITY: u64 = 1024;
@@ -110,16 +110,28 @@ impl MsgStream {
     /// # Errors
     /// As [`MsgStream::send`].
     pub fn try_send(&self, message: Bytes) -> Result<bool, Box<RemoteError>> {
-        Ok(self.try_send_all(Messages::one(message))? == 1)
+        let room = self.dialog.admit([message.len()].into_iter())? == 1;
+        if room {
+            self.dialog.send(Messages::one(message));
+        }
+        Ok(room)
     }
 
-    /// Sends the first of these messages, as many as the receiver has room for; gives how many those
-    /// are.
+    /// Copies and sends the first of the messages that lie there, one behind the other, and end at these
+    /// places: as many as the receiver has room for. Gives how many those are; the others are not copied.
     ///
     /// # Errors
-    /// As [`MsgStream::send`], where it is the first that cannot be sent.
-    pub fn try_send_all(&self, messages: Messages) -> Result<usize, Box<RemoteError>> {
-        self.dialog.send(messages)
+    /// As [`MsgStream::send`], where it is the first that cannot be sent; [`EncodeError`] if they do not
+    /// end so.
+    pub fn try_send_all(&self, bytes: &[u8], mut ends: Vec<u32>) -> Result<usize, Box<RemoteError>> {
+        let wrong = |error: WrongEnds| RemoteError::of(&EncodeError { reason: error.to_string() });
+        let count = self.dialog.admit(sizes(bytes.len(), &ends).map_err(wrong)?)?;
+        ends.truncate(count);
+        if let Some(end) = ends.last() {
+            let bytes = Bytes::copy_from_slice(&bytes[..*end as usize]);
+            self.dialog.send(Messages::new(bytes, ends).map_err(wrong)?);
+        }
+        Ok(count)
     }
 
     /// How much the receiver has room for. It is kept for whoever sends on this stream.

@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use greenroom_abi::RemoteError;
-use greenroom_abi::kind::EncodeError;
 use greenroom_runtime::{Batch, Messages, MsgStream, Overrun, Room, StreamOptions};
 use wasmtime::StoreContextMut;
-use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource, ResourceType};
+use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource, ResourceType, WasmList};
 
 use super::types::RemoteErrorRecord;
 use super::{Host, record};
@@ -50,10 +49,18 @@ impl From<StreamOptionsRecord> for StreamOptions {
     }
 }
 
-#[derive(Clone, Debug, Default, ComponentType, Lift, Lower)]
+#[derive(Clone, Debug, Default, ComponentType, Lower)]
 #[component(record)]
 struct MessagesRecord {
     bytes: Bytes,
+    ends: Vec<u32>,
+}
+
+/// As [`MessagesRecord`], while their bytes are still the guest's.
+#[derive(ComponentType, Lift)]
+#[component(record)]
+struct OfferedRecord {
+    bytes: WasmList<u8>,
     ends: Vec<u32>,
 }
 
@@ -64,7 +71,7 @@ impl From<Messages> for MessagesRecord {
     }
 }
 
-#[derive(Clone, Debug, Default, ComponentType, Lift, Lower)]
+#[derive(Clone, Debug, Default, ComponentType, Lower)]
 #[component(record)]
 struct BatchRecord {
     lost: u64,
@@ -95,15 +102,18 @@ pub(super) struct Stream {
     pace: Pace,
 }
 
-impl Stream {
-    fn send(&mut self, messages: MessagesRecord) -> Result<SentRecord, Box<RemoteError>> {
-        let MessagesRecord { bytes, ends } = messages;
-        let wrong = |error: greenroom_runtime::WrongEnds| EncodeError { reason: error.to_string() };
-        let messages = Messages::new(bytes, ends).map_err(|error| RemoteError::of(&wrong(error)))?;
-        let count = self.shared.try_send_all(messages)? as u32;
-        let Room { messages, bytes } = self.pace.gather(count, Instant::now(), self.shared.room());
-        Ok(SentRecord { count, gather: messages as u32, gather_bytes: bytes as u32 })
-    }
+/// Has the messages sent for which there is room.
+fn send(
+    store: &mut StoreContextMut<'_, Host>,
+    this: &Resource<Stream>,
+    OfferedRecord { bytes, ends }: OfferedRecord,
+) -> wasmtime::Result<Result<SentRecord, Box<RemoteError>>> {
+    let sent = store.data().table.get(this)?.shared.try_send_all(bytes.as_le_slice(&*store), ends);
+    let Stream { shared, pace } = store.data_mut().table.get_mut(this)?;
+    Ok(sent.map(|count| {
+        let Room { messages, bytes } = pace.gather(count as u32, Instant::now(), shared.room());
+        SentRecord { count: count as u32, gather: messages as u32, gather_bytes: bytes as u32 }
+    }))
 }
 
 /// For how long messages may be gathered, if they go on to come as fast as they do.
@@ -162,8 +172,8 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     type Store<'a> = StoreContextMut<'a, Host>;
     instance.func_wrap(
         "[method]msg-stream.send",
-        |mut store: Store<'_>, (this, messages): (Resource<Stream>, MessagesRecord)| {
-            Ok((record(store.data_mut().table.get_mut(&this)?.send(messages)),))
+        |mut store: Store<'_>, (this, messages): (Resource<Stream>, OfferedRecord)| {
+            Ok((record(send(&mut store, &this, messages)?),))
         },
     )?;
     instance.func_wrap(
