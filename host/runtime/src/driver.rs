@@ -38,8 +38,9 @@ use crate::task::Task;
 /// How much is read before what was read is handled. One socket buffer's worth.
 const READ_BYTES: usize = 64 * 1024;
 
-/// How much there is room for at least when something is read.
-const LEAST_READ_BYTES: usize = READ_BYTES / 4;
+/// How much is read while a large payload comes. Each read cuts a frame in two, whose beginning is then
+/// moved to where the rest is read to.
+const MUCH_READ_BYTES: usize = 4 * READ_BYTES;
 
 /// How much is encoded before it is written.
 const WRITE_BYTES: usize = 64 * 1024;
@@ -54,6 +55,8 @@ pub(crate) struct Driver {
     pipe: Pipe,
     commands: mpsc::UnboundedReceiver<Command>,
     input: BytesMut,
+    /// How much it was last given room for.
+    block: usize,
     output: BytesMut,
     calls: HashMap<ContextId, Arc<Dialog>, RandomState>,
     /// Contexts whose callers will be told of the peer's death once the pipe has ended.
@@ -97,6 +100,7 @@ impl Driver {
             pipe,
             commands,
             input: BytesMut::new(),
+            block: READ_BYTES,
             output: BytesMut::new(),
             calls: HashMap::default(),
             casualties: Vec::new(),
@@ -174,6 +178,10 @@ impl Driver {
                 return Poll::Ready(Broken::Parted);
             }
             if !progress {
+                if self.block > READ_BYTES && self.input.is_empty() && self.session.open_contexts() == 0 {
+                    // Nobody knows when as much will come again.
+                    (self.input, self.block) = (BytesMut::new(), READ_BYTES);
+                }
                 if self.patience.looks(Instant::now) {
                     // All others come first, and the reactor.
                     let _ = pin!(tokio::task::yield_now()).poll(cx);
@@ -249,11 +257,13 @@ impl Driver {
         }
     }
 
-    /// Reads what is there, up to one buffer; says whether anything was.
+    /// Reads what is there, up to one block; says whether anything was.
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
         // What was read before may still be held, and then more room is another block.
-        if self.input.capacity() - self.input.len() < LEAST_READ_BYTES {
-            self.input.reserve(READ_BYTES);
+        let block = if self.session.is_assembling() { MUCH_READ_BYTES } else { READ_BYTES };
+        if self.input.capacity() - self.input.len() < block / 4 {
+            self.input.reserve(block);
+            self.block = block;
         }
         let read = pin!(self.pipe.read_buf(&mut self.input)).poll(cx);
         if read.is_ready() {

@@ -8,14 +8,19 @@ use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use crate::channel::Attachment;
 use crate::socket::Socket;
 
-/// How many bytes an in-memory pipe holds before its writer waits; about what a socket holds.
+/// How many bytes an in-memory pipe holds before its writer waits; about what a socket holds by itself.
 const MEMORY_PIPE_BYTES: usize = 208 * 1024;
+
+/// How many bytes a socket is to hold before its writer waits, as far as the system lets it: some frames of
+/// a large payload, so that neither end sleeps while the other works.
+const BUFFER_BYTES: usize = 512 * 1024;
 
 /// One end of a byte pipe. One task reads and writes it like any tokio stream.
 #[derive(Debug)]
@@ -46,6 +51,9 @@ impl Pipe {
 pub fn socket_pipe() -> io::Result<(Attachment, Attachment)> {
     let (a, b): (OwnedFd, OwnedFd) =
         socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    for end in [&a, &b] {
+        set_socket_send_buffer_size(end, BUFFER_BYTES)?;
+    }
     Ok((Attachment::Fd(a), Attachment::Fd(b)))
 }
 

@@ -7,6 +7,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::config::CHUNK;
 use crate::id::ContextId;
 use crate::violation::PeerMisbehaved;
 
@@ -14,6 +15,13 @@ use crate::violation::PeerMisbehaved;
 /// grows is copied, and that holds up everybody. A larger one is given as much again: a block of that
 /// size is made larger in place, and room counts against the memory that a process may have.
 const GROWING: usize = 1 << 20;
+
+/// What the first part of a payload is given room for, as long as the session holds little of others:
+/// most grow no further.
+const FIRST: usize = GROWING + CHUNK;
+
+/// Up to how many bytes that is.
+const LITTLE: usize = 4 << 20;
 
 /// How much the unfinished payloads of one session may hold, and do.
 #[derive(Debug)]
@@ -28,7 +36,6 @@ impl Allowance {
         Self { max_payload, max_buffered, buffered: 0 }
     }
 
-    #[cfg(test)]
     pub(crate) fn buffered(&self) -> usize {
         self.buffered
     }
@@ -69,6 +76,7 @@ impl Assembly {
         allowance.buffered += chunk.len();
         if chunk.len() > self.0.capacity() - self.0.len() {
             self.0.reserve(match self.0.len() {
+                0 if allowance.buffered <= LITTLE => FIRST.max(chunk.len()),
                 small @ ..GROWING => (3 * small).max(2 * chunk.len()),
                 large => large,
             });

@@ -263,6 +263,11 @@ impl Session {
         self.outgoing.len() + self.incoming.len()
     }
 
+    /// Getter: whether parts have come of payloads that are not whole yet.
+    pub fn is_assembling(&self) -> bool {
+        self.allowance.buffered() > 0
+    }
+
     /// Whether all output has to wait: the acceptor does not speak first, unless to hang up.
     fn is_held(&self) -> bool {
         self.role == Role::Acceptor && matches!(self.phase, Phase::Handshake { .. })
