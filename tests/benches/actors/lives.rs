@@ -51,7 +51,7 @@ pub(crate) struct Grow {
 /// All figures of this kind.
 pub(crate) async fn measure(stage: &Stage, exits: &Exits) -> Result<[Section; 3]> {
     let mut starting = cold()?;
-    starting.push(starts(stage).await?);
+    starting.extend(starts(stage).await?);
     Ok([
         Section::new("Starting an actor", starting),
         Section::new("Trees", trees(stage, exits).await?),
@@ -59,24 +59,29 @@ pub(crate) async fn measure(stage: &Stage, exits: &Exits) -> Result<[Section; 3]
     ])
 }
 
-/// From the order to start an actor until its first reply.
-async fn starts(stage: &Stage) -> Result<Figure> {
-    let mut times = Times::default();
+/// From the order to start an actor until it is ready, and until its first reply.
+async fn starts(stage: &Stage) -> Result<[Figure; 2]> {
+    let [mut ready, mut replied] = std::array::from_fn(|_| Times::default());
     let kwargs = stage::arguments(&Square { x: 3 })?;
     for number in 0..FIRST_STARTS + STARTS {
         let start = Instant::now();
         let portal = stage.start("started").await?;
+        let until_ready = start.elapsed();
         let nine: i64 = stage::call(&portal, "square", kwargs.clone()).await?;
         let took = start.elapsed();
         if nine != 9 {
             return Err("the actor cannot square".into());
         }
         if number >= FIRST_STARTS {
-            times.add(took);
+            ready.add(until_ready);
+            replied.add(took);
         }
         portal.cancel_actor().await.map_err(stage::failed)?;
     }
-    Ok(times.figure("start of an actor until its first reply", Unit::Milliseconds).aims_at_most(START_AIM))
+    Ok([
+        ready.figure("start of an actor until it is ready", Unit::Milliseconds).aims_at_most(START_AIM),
+        replied.figure("start of an actor until its first reply", Unit::Milliseconds),
+    ])
 }
 
 /// The first actor of a fresh program, which has to load all that actors share.
