@@ -21,7 +21,7 @@ pub use command::{Command, Finished};
 pub use corpus::{Attack, Wall, assert_page_tells};
 pub use exits::{Exits, Left};
 pub use greenroom::kind;
-pub use process::{Memory, Signal, actors, is_forked, kill, zygotes};
+pub use process::{Memory, Signal, actors, is_forked, kill, spares, zygotes};
 pub use sweep::{Descriptors, sweep_process};
 pub use wait::{until, until_now};
 pub use world::{Begun, Options, World};

@@ -15,6 +15,7 @@ const TITLE: &str = "greenroom: ";
 
 /// What every zygote's title is.
 const ZYGOTE: &str = "greenroom: zygote";
+const SPARE: &str = "greenroom: spare";
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,11 +72,19 @@ pub fn actors(tree: &str) -> BTreeMap<String, i32> {
 
 /// The zygotes of this process's brokers, zombies not counted.
 pub fn zygotes() -> Vec<i32> {
+    titled(ZYGOTE)
+}
+
+/// Their copies that wait to be actors.
+pub fn spares() -> Vec<i32> {
+    titled(SPARE)
+}
+
+/// The children of this process with that title.
+fn titled(title: &str) -> Vec<i32> {
     let own = std::process::id().cast_signed();
     let all = Process::all().into_iter();
-    all.filter(|process| process.parent == own && process.title == ZYGOTE)
-        .map(|process| process.pid)
-        .collect()
+    all.filter(|process| process.parent == own && process.title == title).map(|process| process.pid).collect()
 }
 
 /// Whether a process was forked and has executed nothing since.

@@ -21,6 +21,7 @@ use greenroom_wire::Pattern;
 use greenroom_wire::control::{self, Init, ToActor, ToBroker};
 use rustix::net::SocketType;
 use rustix::process::{Signal, set_parent_process_death_signal};
+use tokio::runtime::Runtime;
 
 /// The exit status of an actor that was ordered to exit: what a shell gives for SIGTERM.
 const ORDERED: i32 = 143;
@@ -58,12 +59,17 @@ pub(crate) struct Outfit {
 /// Runs this process as an actor: to be called first thing by the program that an
 /// [`ExecSpawner`](crate::ExecSpawner) executes. Does not return while the actor lives.
 pub fn run_actor() -> ExitCode {
-    leave(take_over().and_then(|control| live(control, None)))
+    leave(take_over().and_then(|control| live(control, None, &new_runtime()?)))
 }
 
 /// Runs this process, which is a fresh copy of a zygote, as an actor.
-pub(crate) fn run_forked(control: OwnedFd, outfit: Outfit) -> ExitCode {
-    leave(live(control, Some(outfit)))
+pub(crate) fn run_forked(control: OwnedFd, outfit: Outfit, runtime: Runtime) -> ExitCode {
+    leave(live(control, Some(outfit), &runtime))
+}
+
+/// What runs an actor: nothing of it until it is used, and no thread.
+pub(crate) fn new_runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(FILE_THREADS).build()
 }
 
 fn leave(end: io::Result<End>) -> ExitCode {
@@ -91,9 +97,7 @@ fn take_over() -> io::Result<OwnedFd> {
     Ok(control)
 }
 
-fn live(control: OwnedFd, outfit: Option<Outfit>) -> io::Result<End> {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().max_blocking_threads(FILE_THREADS).build()?;
+fn live(control: OwnedFd, outfit: Option<Outfit>, runtime: &Runtime) -> io::Result<End> {
     runtime.block_on(async {
         let channel = channel_from_fd(control).map_err(|_| by_hand())?;
         let Some((init, attachments)) = introduction(&channel).await? else { return Ok(End::BrokerGone) };

@@ -5,17 +5,18 @@
 //! the components of one [`Kind`](crate::Kind) of actor; the broker can do without it at any moment.
 //!
 //! The broker executes it as it executes an actor, and tells it a kind. It maps and links the
-//! components, says so, and then takes orders: a title, and the actor's control channel. For each it
-//! makes a copy of itself that is a child of the
-//! broker and not of the zygote, and tells its number. The copy goes on where an executed actor is
-//! when its broker has said who it is, all walls still before it.
+//! components, says so, and makes a copy of itself that is a child of the broker and not of the zygote.
+//! The copy waits for its order: a title, and the actor's control channel. With that it goes on where an
+//! executed actor is when its broker has said who it is, all walls still before it; and the zygote makes
+//! the next. So a copy is there before it is asked for.
 //!
-//! | who | says | with it |
-//! |---|---|---|
-//! | broker | the kind, in CBOR | the components' code |
-//! | zygote | that it is ready, or why not, in CBOR | |
-//! | broker | a title | control channel |
-//! | zygote | the number of the process; negative: the system's error | |
+//! | who | to whom | says | with it |
+//! |---|---|---|---|
+//! | broker | zygote | the kind, in CBOR | the components' code |
+//! | zygote | broker | that it is ready, or why not, in CBOR | |
+//! | zygote | broker | the number of a copy; negative: the system's error | the way to the copy |
+//! | broker | copy | a title | control channel |
+//! | broker | zygote | [`NEXT`] | |
 
 mod fork;
 mod serve;
@@ -32,6 +33,12 @@ pub const ZYGOTE: &str = "zygote";
 
 /// What its title is.
 const TITLE: &str = "greenroom: zygote";
+
+/// What the title of a copy is until it has its order.
+const SPARE: &str = "greenroom: spare";
+
+/// What asks for the next copy.
+const NEXT: &[u8] = b"next";
 
 /// The longest title of an actor that is forked. Those of longer ones are executed.
 const MAX_TITLE: usize = 3 * 1024;

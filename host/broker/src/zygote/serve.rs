@@ -2,24 +2,25 @@
 //!
 //! Owns: its life, and that of each copy until it goes on as an actor. Must not know: how it is
 //! started, when it is asked. Invariant: a copy has the descriptors that were sent for it, those of
-//! the mapped components, and no others.
+//! the mapped components, its runtime's, and no others.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::process::ExitCode;
 
 use greenroom_engine::{Engine, Linked, LoadedComponent, Mapped};
 use greenroom_sabotage::Protection;
 use greenroom_sandbox::close_inherited;
 use greenroom_wire::control;
-use rustix::net::{RecvFlags, SocketType};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use tokio::runtime::Runtime;
 
 use super::fork::{Title, close_all_but, fork_sibling, open_descriptors, tidy_up};
 use super::talk::{self, Buffer};
-use super::{Prepared, TITLE, ZYGOTE};
-use crate::process::{ACTOR, Outfit, run_forked};
+use super::{Prepared, SPARE, TITLE, ZYGOTE};
+use crate::process::{ACTOR, Outfit, new_runtime, run_forked};
 use crate::spawner::Kind;
 
 /// Whether this process was started to be a zygote: by its title, its arguments, and the packet socket
@@ -49,12 +50,13 @@ pub fn run_zygote(copy: impl FnOnce(Forked) -> ExitCode) -> ExitCode {
 pub struct Forked {
     control: OwnedFd,
     outfit: Outfit,
+    runtime: Runtime,
 }
 
 impl Forked {
     /// Runs this process as an actor. Does not return while the actor lives.
     pub fn live(self) -> ExitCode {
-        run_forked(self.control, self.outfit)
+        run_forked(self.control, self.outfit, self.runtime)
     }
 
     /// The control channel, on which the broker has not yet said who the actor is.
@@ -87,26 +89,22 @@ fn live() -> io::Result<Option<Forked>> {
     let mut buffer = Buffer::short();
     tidy_up();
     loop {
-        let Some((name, fds)) = talk::receive(&socket, &mut buffer, RecvFlags::empty())? else {
-            return Ok(None);
-        };
-        let Ok([control]) = <[OwnedFd; 1]>::try_from(fds) else { return Err(odd()) };
-        let line = [&name, &b"\0"[..], ACTOR.as_bytes()].concat();
-        let born = match title.fits(&line) {
-            true => fork_sibling(),
-            false => Err(rustix::io::Errno::NAMETOOLONG.into()),
-        };
-        let number = match born {
-            Ok(Some(copy)) => i64::from(copy.as_raw_nonzero().get()),
+        let (theirs, own) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let (number, way) = match fork_sibling() {
+            Ok(Some(copy)) => (i64::from(copy.as_raw_nonzero().get()), Some(theirs.as_fd())),
             Ok(None) => {
-                drop(socket);
-                title.write(&line);
-                let control = settle(broker, &kept, control)?;
-                return Ok(Some(Forked { control, outfit }));
+                drop((socket, theirs));
+                settle(broker, &kept, &own)?;
+                return wait(&own, &mut title, outfit);
             }
-            Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
+            Err(error) => (-i64::from(error.raw_os_error().unwrap_or(libc::EIO)), None),
         };
-        talk::send(&socket, &number.to_le_bytes(), &[])?;
+        talk::send(&socket, &number.to_le_bytes(), way.as_slice())?;
+        drop((theirs, own));
+        if talk::receive(&socket, &mut buffer, RecvFlags::empty())?.is_none() {
+            return Ok(None);
+        }
     }
 }
 
@@ -127,16 +125,29 @@ fn prepare(kind: &Kind, code: Vec<OwnedFd>) -> Result<Outfit, String> {
     Ok(Outfit { engine, linked: linked.map_err(|error| error.to_string())? })
 }
 
-/// Makes a fresh copy a process of its own: gives the control channel, which is all that is open beside
-/// the standard streams and the `kept`.
-fn settle(broker: Option<Pid>, kept: &[RawFd], control: OwnedFd) -> io::Result<OwnedFd> {
-    rustix::stdio::dup2_stdout(&control)?;
-    rustix::stdio::dup2_stderr(&control)?;
-    let mut open: Vec<RawFd> = kept.iter().copied().chain([control.as_raw_fd()]).collect();
+/// Makes a fresh copy a process of its own, in which nothing is open beside the standard streams, the
+/// `kept` and the socket for its order.
+fn settle(broker: Option<Pid>, kept: &[RawFd], socket: &OwnedFd) -> io::Result<()> {
+    let mut open: Vec<RawFd> = kept.iter().copied().chain([socket.as_raw_fd()]).collect();
     open.sort_unstable();
     close_all_but(&open)?;
     if stay_with_parent()? != broker {
         return Err(io::Error::other("the broker is gone"));
     }
-    Ok(control)
+    Ok(())
+}
+
+/// Waits for the order, with all ready that needs none. None if there will be none.
+fn wait(socket: &OwnedFd, title: &mut Title, outfit: Outfit) -> io::Result<Option<Forked>> {
+    title.write(SPARE.as_bytes());
+    let (runtime, mut buffer) = (new_runtime()?, Buffer::short());
+    let Some((name, fds)) = talk::receive(socket, &mut buffer, RecvFlags::empty())? else { return Ok(None) };
+    let line = [&name, &b"\0"[..], ACTOR.as_bytes()].concat();
+    let (Ok([control]), true) = (<[OwnedFd; 1]>::try_from(fds), title.fits(&line)) else {
+        return Err(io::Error::other("an order is a title that fits, and a channel"));
+    };
+    title.write(&line);
+    rustix::stdio::dup2_stdout(&control)?;
+    rustix::stdio::dup2_stderr(&control)?;
+    Ok(Some(Forked { control, outfit, runtime }))
 }

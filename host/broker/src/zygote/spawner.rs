@@ -25,7 +25,7 @@ use rustix::process::{
 use tokio::task::AbortHandle;
 
 use super::talk::{self, Buffer};
-use super::{MAX_TITLE, Prepared, ROOM, TITLE, ZYGOTE};
+use super::{MAX_TITLE, NEXT, Prepared, ROOM, TITLE, ZYGOTE};
 use crate::child::Child;
 use crate::spawner::{ExecSpawner, Kind, Order, Process, Spawner};
 use crate::watch::readable;
@@ -36,7 +36,7 @@ const ZYGOTES: usize = 8;
 /// How many kinds of actors are remembered.
 const KINDS: usize = 64;
 
-/// How long a zygote may take to fork.
+/// How long a zygote may take to have a copy ready.
 const ANSWER: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// How long it may take to be ready.
@@ -199,21 +199,26 @@ impl Zygote {
         if order.title.len() > MAX_TITLE {
             return Ok(None);
         }
-        talk::send(socket, order.title.as_bytes(), &[order.control.as_fd()])?;
         let mut polled = [PollFd::new(socket, PollFlags::IN)];
         if rustix::io::retry_on_intr(|| poll(&mut polled, Some(&ANSWER)))? == 0 {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        let (said, _) = talk::receive(socket, &mut Buffer::short(), RecvFlags::DONTWAIT)?.ok_or_else(gone)?;
+        let (said, way) =
+            talk::receive(socket, &mut Buffer::short(), RecvFlags::DONTWAIT)?.ok_or_else(gone)?;
         let number = <[u8; 8]>::try_from(said.as_slice()).map(i64::from_le_bytes).unwrap_or_default();
+        // The next is made while this one comes to life.
+        let next = || talk::send(socket, NEXT, &[]);
         if number < 0 {
-            tracing::debug!(error = -number, "a zygote refuses");
-            return Ok(None);
+            tracing::debug!(error = -number, "a zygote cannot make a copy");
+            return next().map(|()| None);
         }
         let odd = || io::Error::from(io::ErrorKind::InvalidData);
         let number = i32::try_from(number).ok().and_then(Pid::from_raw).ok_or_else(odd)?;
+        let [way] = <[OwnedFd; 1]>::try_from(way).map_err(|_| odd())?;
+        talk::send(&way, order.title.as_bytes(), &[order.control.as_fd()])?;
         // From here on it is not its zygote's. This fails for whoever is no child of this process.
         setpgid(Some(number), Some(number))?;
+        let _ = next();
         Ok(Some(Process { child: Child::new(number), is_prepared: true }))
     }
 }
