@@ -132,6 +132,8 @@ pub(crate) async fn measure(stage: &Stage, cores: Cores, far: Option<usize>) -> 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Caller {
     Operator,
+    /// With many calls on their way.
+    Crowd,
     Guest,
 }
 
@@ -145,6 +147,15 @@ pub(crate) async fn repeat(stage: &Stage, caller: Caller) -> Result<Figure> {
             let kwargs = stage::arguments(&Square { x: 12 })?;
             while Instant::now() < end {
                 round_trips(&portal, &kwargs, CALLS, &mut times).await?;
+            }
+        }
+        Caller::Crowd => {
+            let portal = stage.start("leaf").await?;
+            let kwargs = stage::arguments(&Square { x: 12 })?;
+            while Instant::now() < end {
+                let before = Instant::now();
+                let count = flood(&portal, &kwargs, RATE_AIM.0, FLOOD).await?;
+                times.add(before.elapsed() / u32::try_from(count)?);
             }
         }
         Caller::Guest => {

@@ -64,8 +64,9 @@ enum Profiled {
 }
 
 /// By the name on the command line.
-const PROFILES: [(&str, Profiled); 4] = [
+const PROFILES: [(&str, Profiled); 5] = [
     ("call", Profiled::Calls(calls::Caller::Operator)),
+    ("crowd", Profiled::Calls(calls::Caller::Crowd)),
     ("guest", Profiled::Calls(calls::Caller::Guest)),
     ("numbers", Profiled::Stream(streams::Flow::Numbers)),
     ("blocks", Profiled::Stream(streams::Flow::Blocks)),
