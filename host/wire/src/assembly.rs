@@ -16,8 +16,8 @@ use crate::violation::PeerMisbehaved;
 /// size is made larger in place, and room counts against the memory that a process may have.
 const GROWING: usize = 1 << 20;
 
-/// What the first part of a payload is given room for, as long as the session holds little of others:
-/// most grow no further.
+/// What a first part that is as large as can be is given room for, as long as the session holds little of
+/// others: most payloads grow no further.
 const FIRST: usize = GROWING + CHUNK;
 
 /// Up to how many bytes that is.
@@ -76,7 +76,9 @@ impl Assembly {
         allowance.buffered += chunk.len();
         if chunk.len() > self.0.capacity() - self.0.len() {
             self.0.reserve(match self.0.len() {
-                0 if allowance.buffered <= LITTLE => FIRST.max(chunk.len()),
+                0 if chunk.len() >= CHUNK && allowance.buffered <= LITTLE => {
+                    FIRST.min(allowance.max_payload).max(chunk.len())
+                }
                 small @ ..GROWING => (3 * small).max(2 * chunk.len()),
                 large => large,
             });
@@ -98,7 +100,13 @@ impl Assembly {
         }
         allowance.buffered -= self.0.len();
         self.0.extend_from_slice(&last);
-        Ok(self.0.freeze())
+        if self.0.capacity() <= 2 * self.0.len() {
+            return Ok(self.0.freeze());
+        }
+        // It may be kept for long, and room counts against the memory that a process may have.
+        let mut whole = Vec::from(self.0);
+        whole.shrink_to_fit();
+        Ok(whole.into())
     }
 
     /// Drops the parts.
@@ -129,6 +137,30 @@ mod tests {
         let mut allowance = Allowance::new(100, 0);
         let passed = Assembly::default().complete(context(), whole.clone(), &mut allowance).expect("fits");
         assert_eq!(passed.as_ptr(), whole.as_ptr());
+    }
+
+    #[test]
+    fn room_is_for_what_fills_it() {
+        let mut allowance = Allowance::new(64 << 20, 64 << 20);
+        for (parts, part, most) in
+            [(1, 1, 16), (1, CHUNK - 1, 2 * CHUNK), (1, CHUNK, FIRST), (30, CHUNK, 4 << 20)]
+        {
+            let mut assembly = Assembly::default();
+            for _ in 0..parts {
+                assembly.push(context(), &vec![7; part], &mut allowance).expect("fits");
+            }
+            assert!(assembly.0.capacity() <= most, "{} for {parts} of {part}", assembly.0.capacity());
+            let whole = assembly.complete(context(), Bytes::from_static(b"7"), &mut allowance).expect("fits");
+            let (length, room) = (whole.len(), whole.try_into_mut().expect("its only owner").capacity());
+            assert!(room <= 2 * length, "{room} for {length}");
+        }
+        // With much of others already, and where no payload may be as large.
+        for (max_payload, others) in [(64 << 20, LITTLE + 1), (100_000, 0)] {
+            let mut allowance = Allowance { max_payload, max_buffered: 64 << 20, buffered: others };
+            let mut assembly = Assembly::default();
+            assembly.push(context(), &[7; CHUNK], &mut allowance).expect("fits");
+            assert!(assembly.0.capacity() <= 2 * CHUNK, "{}", assembly.0.capacity());
+        }
     }
 
     #[test]
