@@ -25,7 +25,7 @@ use crate::host::Host;
 use crate::inspect::{Chain, Export, ExportKind, exports, same_name};
 use crate::naming::Names;
 use crate::plain::PlainFunction;
-use crate::resident::{Blueprint, Job, LARGE_BYTES, Resident};
+use crate::resident::{Blueprint, Job, LARGE_BYTES, LARGE_VALUES_BYTES, Resident};
 use crate::ticker::Weight;
 use crate::wasi::{Gate, Grants};
 
@@ -386,7 +386,7 @@ impl Guest for Modules {
         let module = &self.modules[*module];
         module.blueprint.gate.belongs_to(task.actor());
         let (number, isolation) = (*number, *isolation);
-        let large = kwargs.len() >= LARGE_BYTES;
+        let large = kwargs.len() >= if plain.is_some() { LARGE_VALUES_BYTES } else { LARGE_BYTES };
         let job = move |arguments, reply| Job { function: number, arguments, large, reply };
         let reply = Reply::new(task, module.blueprint.clone());
         match (isolation, plain.clone()) {

@@ -27,6 +27,9 @@ use crate::wasi::{Gate, Grants};
 /// millisecond.
 pub(crate) const LARGE_BYTES: usize = 4 * 1024 * 1024;
 
+/// From which size on one does that is taken apart into values, which takes far longer than to copy it.
+pub(crate) const LARGE_VALUES_BYTES: usize = 64 * 1024;
+
 /// What an instance is made from.
 pub(crate) struct Blueprint {
     pub(crate) module: String,
