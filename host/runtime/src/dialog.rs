@@ -354,15 +354,20 @@ impl Dialog {
     }
 
     /// Hands over messages that were admitted.
-    pub(crate) fn send(&self, messages: Messages) {
+    ///
+    /// # Errors
+    /// As [`Dialog::admit`], where the stream or the context has ended since.
+    pub(crate) fn send(&self, messages: Messages) -> Result<(), Failure> {
         let mut state = self.state();
-        let State { outlet, context: Some(context), .. } = &mut *state else { return };
+        self.check_sendable(&state)?;
+        let State { outlet, context: Some(context), .. } = &mut *state else { return Err(self.closed()) };
         // A link that closes now ends the context, which the next sender learns.
         let _ = self.link.command(Command::Send { context: *context, messages });
         if outlet.unsettled > UNSENT_BYTES {
             outlet.settling = true;
             let _ = self.link.command(Command::Settle { context: *context });
         }
+        Ok(())
     }
 
     /// How much the peer has room for now, and may be sent at once.

@@ -40,7 +40,7 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// How much is read while a large payload comes. Each read cuts a frame in two, whose beginning is then
 /// moved to where the rest is read to.
-const MUCH_READ_BYTES: usize = 4 * READ_BYTES;
+const MUCH_READ_BYTES: usize = 2 * READ_BYTES;
 
 /// How much is encoded before it is written.
 const WRITE_BYTES: usize = 64 * 1024;

@@ -112,7 +112,7 @@ impl MsgStream {
     pub fn try_send(&self, message: Bytes) -> Result<bool, Box<RemoteError>> {
         let room = self.dialog.admit([message.len()].into_iter())? == 1;
         if room {
-            self.dialog.send(Messages::one(message));
+            self.dialog.send(Messages::one(message))?;
         }
         Ok(room)
     }
@@ -129,7 +129,7 @@ impl MsgStream {
         ends.truncate(count);
         if let Some(end) = ends.last() {
             let bytes = Bytes::copy_from_slice(&bytes[..*end as usize]);
-            self.dialog.send(Messages::new(bytes, ends).map_err(wrong)?);
+            self.dialog.send(Messages::new(bytes, ends).map_err(wrong)?)?;
         }
         Ok(count)
     }
