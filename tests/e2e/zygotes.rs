@@ -166,6 +166,7 @@ fn a_forked_actor_has_nothing_of_its_siblings() {
         let all = [&executed, &first, &second, &third];
         let zygotes = zygotes();
         let &[zygote] = zygotes.as_slice() else { panic!("one kind, and {zygotes:?}") };
+        let spare = until("the next copy is there", SOON, async || spares().pop()).await;
 
         // Each has the same kinds of descriptors, and none that another has.
         for child in [&first, &second, &third] {
@@ -177,16 +178,20 @@ fn a_forked_actor_has_nothing_of_its_siblings() {
             assert!(own.is_disjoint(&seen), "{}: {own:?}", child.name);
             seen.extend(own);
         }
-        let kept = descriptors(zygote);
-        assert!(
-            !kept.iter().any(|target| target.contains("pidfd") || target.starts_with("pipe:")),
-            "{kept:?}"
-        );
+        for pid in [zygote, spare] {
+            let kept = descriptors(pid);
+            assert!(
+                !kept.iter().any(|target| target.contains("pidfd") || target.starts_with("pipe:")),
+                "{kept:?}"
+            );
+        }
+        let own = unique(spare);
+        assert!(own.is_disjoint(&seen), "{own:?}");
 
         // What one was given is in its own memory, and in no other's.
         assert!(holds(executed.pid, secret.as_bytes()) && holds(first.pid, secret.as_bytes()));
-        let others = [second.pid, third.pid, zygote].into_iter().chain(spares());
-        for pid in others {
+        let spare = until("the next copy is there", SOON, async || spares().pop()).await;
+        for pid in [second.pid, third.pid, zygote, spare] {
             assert!(!holds(pid, secret.as_bytes()), "{pid}");
         }
         // A zygote does not even know what they are called.

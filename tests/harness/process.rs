@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, getpgid, kill_process};
 
 pub use rustix::process::Signal;
 
@@ -70,9 +70,11 @@ pub fn actors(tree: &str) -> BTreeMap<String, i32> {
     named.collect()
 }
 
-/// The zygotes of this process's brokers, zombies not counted.
+/// The zygotes of this process's brokers, zombies not counted. A copy is called so, too, until it has
+/// another title; but it leads no group.
 pub fn zygotes() -> Vec<i32> {
-    titled(ZYGOTE)
+    let leads = |pid: &i32| getpgid(Pid::from_raw(*pid)).is_ok_and(|group| group.as_raw_pid() == *pid);
+    titled(ZYGOTE).into_iter().filter(leads).collect()
 }
 
 /// Their copies that wait to be actors.

@@ -59,12 +59,12 @@ pub(crate) struct Outfit {
 /// Runs this process as an actor: to be called first thing by the program that an
 /// [`ExecSpawner`](crate::ExecSpawner) executes. Does not return while the actor lives.
 pub fn run_actor() -> ExitCode {
-    leave(take_over().and_then(|control| live(control, None, &new_runtime()?)))
+    leave(take_over().and_then(|control| live(control, None, new_runtime()?)))
 }
 
 /// Runs this process, which is a fresh copy of a zygote, as an actor.
 pub(crate) fn run_forked(control: OwnedFd, outfit: Outfit, runtime: Runtime) -> ExitCode {
-    leave(live(control, Some(outfit), &runtime))
+    leave(live(control, Some(outfit), runtime))
 }
 
 /// What runs an actor: nothing of it until it is used, and no thread.
@@ -97,7 +97,7 @@ fn take_over() -> io::Result<OwnedFd> {
     Ok(control)
 }
 
-fn live(control: OwnedFd, outfit: Option<Outfit>, runtime: &Runtime) -> io::Result<End> {
+fn live(control: OwnedFd, outfit: Option<Outfit>, runtime: Runtime) -> io::Result<End> {
     runtime.block_on(async {
         let channel = channel_from_fd(control).map_err(|_| by_hand())?;
         let Some((init, attachments)) = introduction(&channel).await? else { return Ok(End::BrokerGone) };

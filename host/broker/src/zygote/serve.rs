@@ -89,19 +89,23 @@ fn live() -> io::Result<Option<Forked>> {
     let mut buffer = Buffer::short();
     tidy_up();
     loop {
-        let (theirs, own) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let (number, way) = match fork_sibling() {
-            Ok(Some(copy)) => (i64::from(copy.as_raw_nonzero().get()), Some(theirs.as_fd())),
-            Ok(None) => {
+        let way = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+        let born = way.map_err(io::Error::from).and_then(|way| Ok((fork_sibling()?, way)));
+        let (number, way) = match born {
+            Ok((Some(copy), (theirs, own))) => {
+                drop(own);
+                (i64::from(copy.as_raw_nonzero().get()), Some(theirs))
+            }
+            Ok((None, (theirs, own))) => {
+                title.write(SPARE.as_bytes());
                 drop((socket, theirs));
                 settle(broker, &kept, &own)?;
                 return wait(&own, &mut title, outfit);
             }
             Err(error) => (-i64::from(error.raw_os_error().unwrap_or(libc::EIO)), None),
         };
-        talk::send(&socket, &number.to_le_bytes(), way.as_slice())?;
-        drop((theirs, own));
+        talk::send(&socket, &number.to_le_bytes(), way.as_ref().map(AsFd::as_fd).as_slice())?;
+        drop(way);
         if talk::receive(&socket, &mut buffer, RecvFlags::empty())?.is_none() {
             return Ok(None);
         }
@@ -139,7 +143,6 @@ fn settle(broker: Option<Pid>, kept: &[RawFd], socket: &OwnedFd) -> io::Result<(
 
 /// Waits for the order, with all ready that needs none. None if there will be none.
 fn wait(socket: &OwnedFd, title: &mut Title, outfit: Outfit) -> io::Result<Option<Forked>> {
-    title.write(SPARE.as_bytes());
     let (runtime, mut buffer) = (new_runtime()?, Buffer::short());
     let Some((name, fds)) = talk::receive(socket, &mut buffer, RecvFlags::empty())? else { return Ok(None) };
     let line = [&name, &b"\0"[..], ACTOR.as_bytes()].concat();
