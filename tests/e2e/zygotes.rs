@@ -209,23 +209,36 @@ fn a_forked_actor_has_nothing_of_its_siblings() {
 
 #[test]
 fn an_idle_actor_has_one_thread_which_sleeps() {
+    // A turn that a busy machine holds up counts as a long one, for which there is a second thread.
+    const ATTEMPTS: usize = 8;
     alone(async |place| {
-        let world = world(place).await;
-        for child in pair(&world, &[]).await {
-            world.call::<u64>(&[&child.name], "faults:sleep_ms", &json!({"ms": 0})).await.expect("it lives");
-            let switches = || -> Vec<String> {
-                let status = read(child.pid, "status");
-                status.lines().filter(|line| line.contains("ctxt_switches")).map(str::to_owned).collect()
-            };
-            until("it does nothing for a third of a second", SOON, async || {
-                let before = switches();
-                tokio::time::sleep(Duration::from_millis(330)).await;
-                (switches() == before).then_some(())
-            })
-            .await;
-            assert!(state(child.pid).contains("Threads:\t1"), "{}: {:?}", child.name, state(child.pid));
+        let mut seen = Vec::new();
+        for _ in 0..ATTEMPTS {
+            let world = world(place).await;
+            let mut single = true;
+            for child in pair(&world, &[]).await {
+                let path = [child.name.as_str()];
+                world.call::<u64>(&path, "faults:sleep_ms", &json!({"ms": 0})).await.expect("it lives");
+                let switches = || -> Vec<String> {
+                    let status = read(child.pid, "status");
+                    status.lines().filter(|line| line.contains("ctxt_switches")).map(str::to_owned).collect()
+                };
+                until("it does nothing for a third of a second", SOON, async || {
+                    let before = switches();
+                    tokio::time::sleep(Duration::from_millis(330)).await;
+                    (switches() == before).then_some(())
+                })
+                .await;
+                let state = state(child.pid);
+                single &= state.contains("Threads:\t1");
+                seen.push((child.name.clone(), state));
+            }
+            world.end().await;
+            if single {
+                return;
+            }
         }
-        world.end().await;
+        panic!("none of {ATTEMPTS} pairs: {seen:?}");
     });
 }
 
