@@ -63,8 +63,7 @@ fn compress(state: &mut [u32; 8], block: &[u8; BLOCK]) {
         words[n] = words[n - 16].wrapping_add(low).wrapping_add(words[n - 7]).wrapping_add(high);
     }
     let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
-    let steps = ROUND.as_chunks::<8>().0.iter().zip(words.as_chunks::<8>().0);
-    for (constant, word) in steps.flat_map(|(constants, words)| constants.iter().zip(words)) {
+    for (constant, word) in ROUND.iter().zip(&words) {
         let high = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
         let chosen = (e & f) ^ (!e & g);
         let first = h.wrapping_add(high).wrapping_add(chosen).wrapping_add(*constant).wrapping_add(*word);
