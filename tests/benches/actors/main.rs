@@ -140,7 +140,8 @@ fn begin(arguments: &Arguments) -> Result<ExitCode> {
         (None, Some(file)) => Report::read(file.as_ref())?,
         (None, None) => {
             let runs = arguments.number("--runs")?.unwrap_or(1).max(1);
-            let reports = (0..runs).map(|_| measure(arguments)).collect::<Result<Vec<_>>>()?;
+            let exits = Exits::record();
+            let reports = (0..runs).map(|_| measure(arguments, &exits)).collect::<Result<Vec<_>>>()?;
             let report = Report::of_runs(reports).ok_or("nothing was measured")?;
             report.write(&results)?;
             report
@@ -162,8 +163,7 @@ fn begin(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// One run of all that is asked for.
-fn measure(arguments: &Arguments) -> Result<Report> {
-    let exits = Exits::record();
+fn measure(arguments: &Arguments, exits: &Exits) -> Result<Report> {
     let (mut sections, mut curves, mut standings) = (Vec::new(), Vec::new(), Vec::new());
     if arguments.wants("calls") {
         for cores in Cores::all()? {
@@ -185,7 +185,7 @@ fn measure(arguments: &Arguments) -> Result<Report> {
     if arguments.wants("lives") {
         sections.extend(run(async {
             let stage = Stage::open()?;
-            let sections = lives::measure(&stage, &exits).await?;
+            let sections = lives::measure(&stage, exits).await?;
             stage.close().await?;
             Ok(sections)
         })?);
