@@ -37,8 +37,15 @@ const DROPPED: [&str; 8] = [
 ];
 
 /// What makes loops of guests as fast as native ones: vectors, which every engine that runs components
-/// has, and several of them in each turn, as the end of a turn costs a look at the clock of the actor.
-const FAST: [&str; 4] = ["-C", "target-feature=+simd128", "-C", "llvm-args=-force-vector-interleave=4"];
+/// has, and several steps in each turn, also where LLVM would not do that for WebAssembly, as the end of a
+/// turn costs a look at the clock of the actor. More than so many instructions do not become one turn.
+const FAST: [&str; 4] = [
+    "-C",
+    "target-feature=+simd128",
+    "-C",
+    "llvm-args=-force-vector-interleave=4 -unroll-runtime -unroll-allow-partial -unroll-threshold=400 \
+     -unroll-partial-threshold=400",
+];
 
 /// The whole environment for a cargo of this way.
 pub(crate) fn environment(
@@ -210,31 +217,35 @@ mod tests {
 
     #[test]
     fn arguments_of_each_way() {
+        let fast = "\"-C\",\"target-feature=+simd128\",\"-C\",\"llvm-args=-force-vector-interleave=4 -unroll-runtime \
+                    -unroll-allow-partial -unroll-threshold=400 -unroll-partial-threshold=400\"";
         let lines = |way| {
             let arguments = arguments(&recipe(way), Path::new("/t \"x\"/tag.o"));
-            arguments.iter().map(|argument| argument.to_string_lossy()).collect::<Vec<_>>().join(" ")
+            arguments
+                .iter()
+                .map(|argument| argument.to_string_lossy())
+                .collect::<Vec<_>>()
+                .join(" ")
+                .replace(fast, "FAST")
         };
         assert_eq!(
             lines(Way::SourceUnwind),
             "--target wasm32-wasip2 -Z build-std=std,panic_unwind --config \
              target.wasm32-wasip2.rustflags=[\"--check-cfg\",\"cfg(greenroom_unwind)\",\
-             \"-C\",\"target-feature=+simd128\",\
-             \"-C\",\"llvm-args=-force-vector-interleave=4\",\"-L\",\"native=/usr/lib/wasm32-wasi\",\"--cfg\",\"greenroom_unwind\",\"-C\",\"panic=unwind\",\
+             FAST,\"-L\",\"native=/usr/lib/wasm32-wasi\",\"--cfg\",\"greenroom_unwind\",\"-C\",\"panic=unwind\",\
              \"-C\",\"llvm-args=-wasm-use-legacy-eh=false\",\"-C\",\"link-arg=/t \\\"x\\\"/tag.o\"]"
         );
         assert_eq!(
             lines(Way::SourceAbort),
             "--target wasm32-wasip2 -Z build-std=std,panic_abort --config \
              target.wasm32-wasip2.rustflags=[\"--check-cfg\",\"cfg(greenroom_unwind)\",\
-             \"-C\",\"target-feature=+simd128\",\
-             \"-C\",\"llvm-args=-force-vector-interleave=4\",\"-L\",\"native=/usr/lib/wasm32-wasi\"]"
+             FAST,\"-L\",\"native=/usr/lib/wasm32-wasi\"]"
         );
         assert_eq!(
             lines(Way::Prebuilt),
             "--target wasm32-wasip2 --config \
              target.wasm32-wasip2.rustflags=[\"--check-cfg\",\"cfg(greenroom_unwind)\",\
-             \"-C\",\"target-feature=+simd128\",\
-             \"-C\",\"llvm-args=-force-vector-interleave=4\"]"
+             FAST]"
         );
     }
 }

@@ -6,15 +6,23 @@
 
 mod bodies;
 mod digest;
+mod distance;
 mod matrix;
+mod sieve;
 mod sort;
 
 /// A kernel: what it is called, and what does so many rounds of it.
 pub type Kernel = (&'static str, fn(u32) -> u64);
 
 /// All there are.
-pub const KERNELS: [Kernel; 4] =
-    [("n-body", bodies::run), ("matrix product", matrix::run), ("SHA-256", digest::run), ("sort", sort::run)];
+pub const KERNELS: [Kernel; 6] = [
+    ("n-body", bodies::run),
+    ("matrix product", matrix::run),
+    ("SHA-256", digest::run),
+    ("edit distance", distance::run),
+    ("prime sieve", sieve::run),
+    ("sort", sort::run),
+];
 
 /// The kernel of that name.
 #[must_use]
