@@ -166,7 +166,7 @@ pub(crate) async fn repeat(stage: &Stage, caller: Caller) -> Result<Figure> {
             }
         }
     }
-    Ok(times.figure("call, one core", Unit::Microseconds))
+    Ok(times.figure("call", Unit::Microseconds))
 }
 
 /// Calls of one guest to another.

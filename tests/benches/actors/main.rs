@@ -18,7 +18,8 @@
 //! | `--without=PART` | all but this |
 //! | `--many=N` | so many actors at once, too |
 //! | `--from=FILE` | measure nothing, and show what an earlier run has written |
-//! | `--profile=WHAT` | nothing but that on one core for ten seconds, for a profiler: see [`PROFILES`] |
+//! | `--profile=WHAT` | nothing but that for ten seconds, for a profiler: see [`PROFILES`] |
+//! | `--cores=WHERE` | for `--profile`: `one` core, if nothing is said, or `two`, or `free` |
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark speaks through them")]
 
@@ -135,7 +136,11 @@ fn begin(arguments: &Arguments) -> Result<ExitCode> {
         (Some(name), _) => {
             let profiled = PROFILES.iter().find(|(known, _)| *known == name);
             let Some((_, profiled)) = profiled else { return Err(format!("no profile `{name}`").into()) };
-            Report { sections: vec![Section::new("Profile", [profile(*profiled)?])], ..Report::default() }
+            let named = arguments.value("--cores").unwrap_or("one");
+            let cores = Cores::all()?.into_iter().find(|cores| cores.short() == named);
+            let Some(cores) = cores else { return Err(format!("no such cores here: `{named}`").into()) };
+            let figure = profile(*profiled, cores)?;
+            Report { sections: vec![Section::new("Profile", [figure])], ..Report::default() }
         }
         (None, Some(file)) => Report::read(file.as_ref())?,
         (None, None) => {
@@ -251,10 +256,10 @@ fn walls() -> Result<Vec<Figure>> {
     })
 }
 
-fn profile(profiled: Profiled) -> Result<Figure> {
-    Cores::One.apply()?;
+fn profile(profiled: Profiled, cores: Cores) -> Result<Figure> {
+    let far = cores.apply()?;
     run(async {
-        let stage = Stage::open()?;
+        let stage = machine::at(far, Stage::open)?;
         let figure = match profiled {
             Profiled::Calls(caller) => calls::repeat(&stage, caller).await?,
             Profiled::Stream(flow) => streams::repeat(&stage, flow).await?,
