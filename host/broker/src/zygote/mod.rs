@@ -19,6 +19,7 @@
 //! | broker | zygote | [`NEXT`] | |
 
 mod fork;
+mod heirloom;
 mod serve;
 mod spawner;
 mod talk;

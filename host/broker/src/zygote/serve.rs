@@ -18,6 +18,7 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use tokio::runtime::Runtime;
 
 use super::fork::{Title, close_all_but, fork_sibling, open_descriptors, tidy_up};
+use super::heirloom::hand_on;
 use super::talk::{self, Buffer};
 use super::{Prepared, SPARE, TITLE, ZYGOTE};
 use crate::process::{ACTOR, Outfit, new_runtime, run_forked};
@@ -88,6 +89,8 @@ fn live() -> io::Result<Option<Forked>> {
     talk::send(&socket, &told.map_err(io::Error::other)?, &[])?;
     let mut buffer = Buffer::short();
     tidy_up();
+    // Without it, copies start as well, only later.
+    let _ = hand_on();
     loop {
         let way = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
         let born = way.map_err(io::Error::from).and_then(|way| Ok((fork_sibling()?, way)));
