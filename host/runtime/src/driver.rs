@@ -178,7 +178,7 @@ impl Driver {
             }
             self.settle();
             self.link.room().look(|| self.session.unsent_in_all() + self.output.len());
-            self.spent.sweep();
+            self.spent.sweep(|room| self.session.reuse(room));
             if self.session.is_closed() && self.output.is_empty() && !self.session.has_output() {
                 return Poll::Ready(Broken::Parted);
             }
@@ -190,6 +190,7 @@ impl Driver {
                 if self.block > READ_BYTES && self.input.is_empty() && self.session.open_contexts() == 0 {
                     // Nobody knows when as much will come again.
                     (self.input, self.block) = (BytesMut::new(), READ_BYTES);
+                    self.session.forget_room();
                 }
                 if self.patience.looks(&System) {
                     // All others come first, and the reactor.
@@ -345,7 +346,7 @@ impl Driver {
             }
             match event {
                 Event::Start { context, function, kwargs, deadline, dialog } => {
-                    self.spent.watch(&kwargs);
+                    self.spent.watch_received(&kwargs);
                     let call = Incoming { context, function, kwargs, deadline, linked: dialog };
                     if let Some(task) = self.actor.dispatch(&self.link, call) {
                         self.tasks.insert(context, task);
@@ -360,7 +361,7 @@ impl Driver {
                 Event::Started { context, value } => self.dialog(context, |dialog| dialog.arrived(value)),
                 Event::Message { context, payload } => {
                     let mut allowed = None;
-                    self.spent.watch(&payload);
+                    self.spent.watch_received(&payload);
                     self.dialog(context, |dialog| allowed = dialog.deliver(payload));
                     if let Some((credit, overrun)) = allowed {
                         self.session.grant(context, credit, overrun);

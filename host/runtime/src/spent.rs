@@ -1,15 +1,19 @@
 //! Large payloads that have been sent or received.
 //!
-//! Owns: giving their memory back. Must not know: what they were. Invariant: an actor's links are not
+//! Owns: giving their memory back, or to who can use it again. Must not know: what they were. Invariant: an actor's links are not
 //! held up by it: the kernel takes tens of milliseconds for a quarter of a gigabyte, in which no
 //! thread of the process can get memory or give it back.
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 /// From which size on the memory of a payload is given back beside the actor's thread.
 const LARGE_BYTES: usize = 8 << 20;
+
+/// From which size on the memory of a received payload is of use for another: the kernel takes as long to
+/// find and clear so many pages as copying does.
+const USEFUL_BYTES: usize = 512 << 10;
 
 /// How much is given back at once: a fraction of a millisecond's work.
 const PIECE_BYTES: usize = 1 << 20;
@@ -22,17 +26,28 @@ const PAUSE: Duration = Duration::from_micros(100);
 pub(crate) struct Spent(Vec<Bytes>);
 
 impl Spent {
-    /// A payload is on its way, or has come.
+    /// A payload is on its way.
     pub(crate) fn watch(&mut self, payload: &Bytes) {
         if payload.len() >= LARGE_BYTES {
             self.0.push(payload.clone());
         }
     }
 
-    /// Lets go of what has been sent.
-    pub(crate) fn sweep(&mut self) {
+    /// A payload has come.
+    pub(crate) fn watch_received(&mut self, payload: &Bytes) {
+        if payload.len() >= USEFUL_BYTES {
+            self.0.push(payload.clone());
+        }
+    }
+
+    /// Lets go of what nobody needs any more; has the memory of what is not large used again.
+    pub(crate) fn sweep(&mut self, mut reuse: impl FnMut(BytesMut)) {
         for spent in self.0.extract_if(.., |payload| payload.is_unique()) {
-            tokio::task::spawn_blocking(move || give_back(spent));
+            if spent.len() >= LARGE_BYTES {
+                tokio::task::spawn_blocking(move || give_back(spent));
+            } else if let Ok(room) = spent.try_into_mut() {
+                reuse(room);
+            }
         }
     }
 }

@@ -74,7 +74,8 @@ enum Phase {
 /// - **commands** are verbs ([`start`](Self::start), [`cancel`](Self::cancel),
 ///   [`finish`](Self::finish), [`ping`](Self::ping), [`goodbye`](Self::goodbye); in dialogs also
 ///   [`started`](Self::started), [`send`](Self::send), [`stop`](Self::stop),
-///   [`grant`](Self::grant)): what the local runtime wants;
+///   [`grant`](Self::grant); of memory [`reuse`](Self::reuse), [`forget_room`](Self::forget_room)):
+///   what the local runtime wants;
 /// - **`handle_*`** give it what happened outside: bytes, the connection's end, the time;
 /// - **`poll_*`** take from it what is to be done. After any command and any `handle_*`, call
 ///   [`poll_transmit`](Self::poll_transmit) until it writes nothing and
@@ -217,6 +218,17 @@ impl Session {
         }
         self.pings.push_back(token);
         self.outbox.control(Control::Ping { token });
+    }
+
+    /// Command: keeps memory that a payload of the peer has left, for another as large. What is of no use
+    /// is let go.
+    pub fn reuse(&mut self, room: BytesMut) {
+        self.allowance.keep(room);
+    }
+
+    /// Command: lets go of what is [kept](Self::reuse).
+    pub fn forget_room(&mut self) {
+        self.allowance.forget();
     }
 
     /// Getter: whether [`poll_transmit`](Self::poll_transmit) would write something.
