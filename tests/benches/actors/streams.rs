@@ -30,8 +30,8 @@ const SMALL: usize = 16;
 
 /// The size of a large message, and how many are sent in a round.
 const LARGE: usize = 1 << 20;
-const BLOCKS: u32 = 200;
-const FIRST_BLOCKS: u32 = 10;
+const BLOCKS: u32 = 600;
+const FIRST_BLOCKS: u32 = 100;
 
 /// What there shall be: thousands of small messages in a second, and large ones by bare ones.
 const SMALL_AIM: f64 = 2000.0;
