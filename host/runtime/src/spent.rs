@@ -1,8 +1,8 @@
 //! Large payloads that have been sent or received.
 //!
-//! Owns: giving their memory back, or to who can use it again. Must not know: what they were. Invariant: an actor's links are not
-//! held up by it: the kernel takes tens of milliseconds for a quarter of a gigabyte, in which no
-//! thread of the process can get memory or give it back.
+//! Owns: giving their memory back, or to who can use it again. Must not know: what they were.
+//! Invariant: an actor's links are not held up by it: the kernel takes tens of milliseconds for a quarter
+//! of a gigabyte, in which no thread of the process can get memory or give it back.
 
 use std::time::Duration;
 
@@ -61,5 +61,27 @@ fn give_back(spent: Bytes) {
         left.shrink_to_fit();
         // Whoever else wants memory gets a turn.
         std::thread::sleep(PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_received_is_used_again_once_nobody_holds_it() {
+        let (mut spent, mut rooms) = (Spent::default(), Vec::new());
+        let payload = Bytes::from(vec![7; USEFUL_BYTES]);
+        let (place, small) = (payload.as_ptr(), payload.slice(1..));
+        spent.watch_received(&payload);
+        spent.watch_received(&Bytes::from_static(b"small"));
+        spent.sweep(|room| rooms.push(room));
+        drop(payload);
+        spent.sweep(|room| rooms.push(room));
+        assert!(rooms.is_empty(), "a part of it is still held");
+        drop(small);
+        spent.sweep(|room| rooms.push(room));
+        let places: Vec<_> = rooms.iter().map(|room| (room.as_ptr(), room.capacity())).collect();
+        assert_eq!(places, [(place, USEFUL_BYTES)]);
     }
 }

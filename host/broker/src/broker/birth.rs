@@ -147,7 +147,11 @@ impl Loop {
             }
             // It waits for this already: all else can wait for that.
             let bytes = encode(&ToActor::Init(Box::new(init))).map_err(io::Error::other)?;
-            send_first(&ours, &Packet { bytes, attachments })?;
+            match send_first(&ours, &Packet { bytes, attachments }) {
+                // It has ended already, which is told as any other end: with its last words.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                sent => sent?,
+            }
             channel_from_fd(ours)
         };
         // Nobody else knows of it.
