@@ -28,12 +28,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Sleep, timeout_at};
 
 use crate::actor::Actor;
-use crate::clock::System;
 use crate::dialog::{Dialog, UNSENT_BYTES};
 use crate::dispatch::Incoming;
 use crate::link::{Command, Link};
 use crate::patience::Patience;
-use crate::portion::Portion;
 use crate::spent::Spent;
 use crate::task::Task;
 
@@ -71,7 +69,6 @@ pub(crate) struct Driver {
     retiring: bool,
     timer: Pin<Box<Sleep>>,
     patience: Patience,
-    portion: Portion,
     actor: Actor,
     link: Link,
 }
@@ -113,7 +110,6 @@ impl Driver {
             retiring: false,
             timer: Box::pin(tokio::time::sleep_until(now().into())),
             patience: Patience::default(),
-            portion: Portion::default(),
             actor,
             link,
         }
@@ -143,7 +139,7 @@ impl Driver {
         };
         self.commands.close();
         self.session.handle_disconnect(&error);
-        self.handle_events(usize::MAX);
+        self.handle_events();
         for dialog in self.casualties {
             dialog.end(Some(Err(Box::new(error.clone()))));
         }
@@ -156,8 +152,7 @@ impl Driver {
                 self.handle_command(command);
                 progress = true;
             }
-            // What has been read comes first.
-            match if self.session.has_events() { Ok(true) } else { self.poll_input(cx) } {
+            match self.poll_input(cx) {
                 Ok(read) => progress |= read,
                 Err(broken) => {
                     // The session's last frame says why; a peer that cannot take it now never will.
@@ -168,7 +163,7 @@ impl Driver {
                 }
             }
             self.poll_timer(cx);
-            progress |= self.handle_portion();
+            progress |= self.handle_events();
             if self.retiring && self.session.open_contexts() == 0 {
                 self.session.goodbye("nobody has a portal to the actor any more");
             }
@@ -182,17 +177,13 @@ impl Driver {
             if self.session.is_closed() && self.output.is_empty() && !self.session.has_output() {
                 return Poll::Ready(Broken::Parted);
             }
-            if self.session.has_events() {
-                // After those that have begun or ended.
-                break;
-            }
             if !progress {
                 if self.block > READ_BYTES && self.input.is_empty() && self.session.open_contexts() == 0 {
                     // Nobody knows when as much will come again.
                     (self.input, self.block) = (BytesMut::new(), READ_BYTES);
                     self.session.forget_room();
                 }
-                if self.patience.looks(&System) {
+                if self.patience.looks(Instant::now) {
                     // All others come first, and the reactor.
                     let _ = pin!(tokio::task::yield_now()).poll(cx);
                 }
@@ -208,7 +199,7 @@ impl Driver {
         loop {
             match self.poll_input(cx) {
                 Ok(true) => {
-                    self.handle_events(usize::MAX);
+                    self.handle_events();
                 }
                 Ok(false) => return Poll::Pending,
                 Err(_) => return Poll::Ready(()),
@@ -277,7 +268,7 @@ impl Driver {
         }
         let read = pin!(self.pipe.read_buf(&mut self.input)).poll(cx);
         if read.is_ready() {
-            self.patience.came(&System);
+            self.patience.came(Instant::now);
         }
         match read {
             Poll::Pending => Ok(false),
@@ -323,27 +314,11 @@ impl Driver {
         }
     }
 
-    /// Handles what the session has to say, up to a portion; says whether it said anything.
-    fn handle_portion(&mut self) -> bool {
-        if !self.session.has_events() {
-            return false;
-        }
-        let calls = self.portion.begin(&System);
-        self.handle_events(calls);
-        if self.session.has_events() {
-            self.portion.cut(&System);
-        }
-        true
-    }
-
-    /// Handles what the session has to say, until so many calls have begun or ended.
-    fn handle_events(&mut self, mut calls: usize) {
-        while calls > 0
-            && let Some(event) = self.session.poll_event()
-        {
-            if let Event::Start { .. } | Event::Ended { .. } = event {
-                calls -= 1;
-            }
+    /// Handles what the session has to say; says whether it said anything.
+    fn handle_events(&mut self) -> bool {
+        let mut handled = false;
+        while let Some(event) = self.session.poll_event() {
+            handled = true;
             match event {
                 Event::Start { context, function, kwargs, deadline, dialog } => {
                     self.spent.watch_received(&kwargs);
@@ -383,6 +358,7 @@ impl Driver {
                 Event::Opened | Event::Pong { .. } | Event::Closed { .. } => {}
             }
         }
+        handled
     }
 
     /// Lets those send on of whose messages few wait.

@@ -6,7 +6,6 @@
 
 mod actor;
 mod cancel;
-mod clock;
 mod context;
 mod dialog;
 mod dispatch;
@@ -22,7 +21,6 @@ mod nursery;
 mod patience;
 mod port;
 mod portal;
-mod portion;
 mod room;
 mod slot;
 mod spent;

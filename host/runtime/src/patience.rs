@@ -10,8 +10,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::clock::{Clock, Moment};
-
 /// For how long one looks: what it takes to wake the other side, and what that takes meanwhile. So it is
 /// worth it to look for one who sleeps, who then has reason to look, too.
 const LOOK: Duration = Duration::from_micros(100);
@@ -48,7 +46,7 @@ enum State {
     /// There is something to do.
     Busy,
     /// Looks, since then.
-    Looking(Moment),
+    Looking(Instant),
     /// Sleeps, since then.
     Sleeping(Instant),
 }
@@ -61,21 +59,18 @@ impl Default for Patience {
 
 impl Patience {
     /// There is nothing to do: whether to look again at once.
-    pub(crate) fn looks(&mut self, clock: &impl Clock) -> bool {
+    pub(crate) fn looks(&mut self, now: impl FnOnce() -> Instant) -> bool {
         match self.state {
             State::Sleeping(_) => false,
             State::Busy => {
                 let looks = self.soon && self.rest == 0;
                 self.rest = self.rest.saturating_sub(1);
-                self.state = match looks {
-                    true => State::Looking(clock.moment()),
-                    false => State::Sleeping(clock.now()),
-                };
+                self.state = if looks { State::Looking(now()) } else { State::Sleeping(now()) };
                 looks
             }
             State::Looking(since) => {
-                let now = clock.now();
-                let looks = now - since.at < LOOK;
+                let now = now();
+                let looks = now - since < LOOK;
                 if !looks {
                     self.lose();
                     self.state = State::Sleeping(now);
@@ -86,16 +81,13 @@ impl Patience {
     }
 
     /// Input has come.
-    pub(crate) fn came(&mut self, clock: &impl Clock) {
+    pub(crate) fn came(&mut self, now: impl Fn() -> Instant) {
         match std::mem::replace(&mut self.state, State::Busy) {
             State::Busy => {}
-            State::Looking(since) => {
-                let now = clock.moment();
-                // Or else it came because its sender was given the core, which that needs more.
-                let meanwhile = now.at - since.at < LOOK && !now.was_away(since);
-                if meanwhile { self.win() } else { self.lose() }
-            }
-            State::Sleeping(since) => self.soon = clock.now() - since < SOON,
+            State::Looking(since) if now() - since < LOOK => self.win(),
+            // Somebody else needs the core more.
+            State::Looking(_) => self.lose(),
+            State::Sleeping(since) => self.soon = now() - since < SOON,
         }
     }
 
@@ -119,35 +111,28 @@ impl Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Hand;
 
-    /// One wait after the other.
+    /// A clock that is set by hand, and one wait after the other.
     struct Waits {
         patience: Patience,
-        clock: Hand,
+        now: Instant,
     }
 
     impl Waits {
         fn new() -> Self {
-            Self { patience: Patience::default(), clock: Hand::new() }
+            Self { patience: Patience::default(), now: Instant::now() }
         }
 
         /// Waits for what comes after so long; whether it looked, and whether it looked at the end.
         fn wait(&mut self, takes: Duration) -> (bool, bool) {
-            self.wait_away(takes, Duration::ZERO)
-        }
-
-        /// The same, where somebody else has the core for a part of it.
-        fn wait_away(&mut self, takes: Duration, away: Duration) -> (bool, bool) {
-            let end = self.clock.now() + takes;
-            let looked = self.patience.looks(&self.clock);
-            self.clock.pass(away);
-            while self.clock.now() < end && self.patience.looks(&self.clock) {
-                self.clock.run(Duration::from_micros(1));
+            let end = self.now + takes;
+            let looked = self.patience.looks(|| self.now);
+            while self.now < end && self.patience.looks(|| self.now) {
+                self.now += Duration::from_micros(1);
             }
-            self.clock.pass(end - self.clock.now());
+            self.now = end;
             let looks = matches!(self.patience.state, State::Looking(_));
-            self.patience.came(&self.clock);
+            self.patience.came(|| end);
             (looked, looks)
         }
     }
@@ -170,14 +155,6 @@ mod tests {
         waits.wait(Duration::ZERO);
         assert_eq!(waits.wait(Duration::from_secs(1)), (true, false), "no longer than that");
         assert_eq!(waits.wait(Duration::from_micros(10)), (false, false));
-    }
-
-    #[test]
-    fn gives_up_where_input_comes_for_want_of_the_core() {
-        let mut waits = Waits::new();
-        let (long, away) = (Duration::from_micros(20), Duration::from_micros(10));
-        let looked = (0..100_000).filter(|_| waits.wait_away(long, away).0).count();
-        assert!((1..100).contains(&looked), "{looked} times");
     }
 
     #[test]
