@@ -321,7 +321,7 @@ impl Driver {
             handled = true;
             match event {
                 Event::Start { context, function, kwargs, deadline, dialog } => {
-                    self.spent.watch_received(&kwargs);
+                    self.spent.watch(&kwargs);
                     let call = Incoming { context, function, kwargs, deadline, linked: dialog };
                     if let Some(task) = self.actor.dispatch(&self.link, call) {
                         self.tasks.insert(context, task);

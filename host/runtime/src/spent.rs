@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 /// From which size on the memory of a payload is given back beside the actor's thread.
 const LARGE_BYTES: usize = 8 << 20;
 
-/// From which size on the memory of a received payload is of use for another: the kernel takes as long to
+/// From which size on the memory of a received message is of use for another: the kernel takes as long to
 /// find and clear so many pages as copying does.
 const USEFUL_BYTES: usize = 512 << 10;
 
@@ -26,14 +26,14 @@ const PAUSE: Duration = Duration::from_micros(100);
 pub(crate) struct Spent(Vec<Bytes>);
 
 impl Spent {
-    /// A payload is on its way.
+    /// A payload is on its way, or has come with a call.
     pub(crate) fn watch(&mut self, payload: &Bytes) {
         if payload.len() >= LARGE_BYTES {
             self.0.push(payload.clone());
         }
     }
 
-    /// A payload has come.
+    /// A message of a stream has come.
     pub(crate) fn watch_received(&mut self, payload: &Bytes) {
         if payload.len() >= USEFUL_BYTES {
             self.0.push(payload.clone());
