@@ -28,10 +28,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Sleep, timeout_at};
 
 use crate::actor::Actor;
+use crate::clock::System;
 use crate::dialog::{Dialog, UNSENT_BYTES};
 use crate::dispatch::Incoming;
 use crate::link::{Command, Link};
 use crate::patience::Patience;
+use crate::portion::Portion;
 use crate::spent::Spent;
 use crate::task::Task;
 
@@ -69,6 +71,7 @@ pub(crate) struct Driver {
     retiring: bool,
     timer: Pin<Box<Sleep>>,
     patience: Patience,
+    portion: Portion,
     actor: Actor,
     link: Link,
 }
@@ -110,6 +113,7 @@ impl Driver {
             retiring: false,
             timer: Box::pin(tokio::time::sleep_until(now().into())),
             patience: Patience::default(),
+            portion: Portion::default(),
             actor,
             link,
         }
@@ -139,7 +143,7 @@ impl Driver {
         };
         self.commands.close();
         self.session.handle_disconnect(&error);
-        self.handle_events();
+        self.handle_events(usize::MAX);
         for dialog in self.casualties {
             dialog.end(Some(Err(Box::new(error.clone()))));
         }
@@ -152,7 +156,8 @@ impl Driver {
                 self.handle_command(command);
                 progress = true;
             }
-            match self.poll_input(cx) {
+            // What has been read comes first.
+            match if self.session.has_events() { Ok(true) } else { self.poll_input(cx) } {
                 Ok(read) => progress |= read,
                 Err(broken) => {
                     // The session's last frame says why; a peer that cannot take it now never will.
@@ -163,7 +168,7 @@ impl Driver {
                 }
             }
             self.poll_timer(cx);
-            progress |= self.handle_events();
+            progress |= self.handle_portion();
             if self.retiring && self.session.open_contexts() == 0 {
                 self.session.goodbye("nobody has a portal to the actor any more");
             }
@@ -171,11 +176,18 @@ impl Driver {
                 Ok(wrote) => progress |= wrote,
                 Err(broken) => return Poll::Ready(broken),
             }
+            if progress {
+                self.patience.worked();
+            }
             self.settle();
             self.link.room().look(|| self.session.unsent_in_all() + self.output.len());
             self.spent.sweep(|room| self.session.reuse(room));
             if self.session.is_closed() && self.output.is_empty() && !self.session.has_output() {
                 return Poll::Ready(Broken::Parted);
+            }
+            if self.session.has_events() {
+                // After those that have begun or ended.
+                break;
             }
             if !progress {
                 if self.block > READ_BYTES && self.input.is_empty() && self.session.open_contexts() == 0 {
@@ -183,7 +195,7 @@ impl Driver {
                     (self.input, self.block) = (BytesMut::new(), READ_BYTES);
                     self.session.forget_room();
                 }
-                if self.patience.looks(Instant::now) {
+                if self.patience.looks(&System) {
                     // All others come first, and the reactor.
                     let _ = pin!(tokio::task::yield_now()).poll(cx);
                 }
@@ -199,7 +211,7 @@ impl Driver {
         loop {
             match self.poll_input(cx) {
                 Ok(true) => {
-                    self.handle_events();
+                    self.handle_events(usize::MAX);
                 }
                 Ok(false) => return Poll::Pending,
                 Err(_) => return Poll::Ready(()),
@@ -268,7 +280,7 @@ impl Driver {
         }
         let read = pin!(self.pipe.read_buf(&mut self.input)).poll(cx);
         if read.is_ready() {
-            self.patience.came(Instant::now);
+            self.patience.came(&System);
         }
         match read {
             Poll::Pending => Ok(false),
@@ -314,11 +326,27 @@ impl Driver {
         }
     }
 
-    /// Handles what the session has to say; says whether it said anything.
-    fn handle_events(&mut self) -> bool {
-        let mut handled = false;
-        while let Some(event) = self.session.poll_event() {
-            handled = true;
+    /// Handles what the session has to say, up to a portion; says whether it said anything.
+    fn handle_portion(&mut self) -> bool {
+        if !self.session.has_events() {
+            return false;
+        }
+        let calls = self.portion.begin(&System);
+        self.handle_events(calls);
+        if self.session.has_events() {
+            self.portion.cut(&System);
+        }
+        true
+    }
+
+    /// Handles what the session has to say, until so many calls have begun or ended.
+    fn handle_events(&mut self, mut calls: usize) {
+        while calls > 0
+            && let Some(event) = self.session.poll_event()
+        {
+            if let Event::Start { .. } | Event::Ended { .. } = event {
+                calls -= 1;
+            }
             match event {
                 Event::Start { context, function, kwargs, deadline, dialog } => {
                     self.spent.watch(&kwargs);
@@ -358,7 +386,6 @@ impl Driver {
                 Event::Opened | Event::Pong { .. } | Event::Closed { .. } => {}
             }
         }
-        handled
     }
 
     /// Lets those send on of whose messages few wait.

@@ -6,6 +6,7 @@
 
 mod actor;
 mod cancel;
+mod clock;
 mod context;
 mod dialog;
 mod dispatch;
@@ -21,6 +22,7 @@ mod nursery;
 mod patience;
 mod port;
 mod portal;
+mod portion;
 mod room;
 mod slot;
 mod spent;

@@ -10,6 +10,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::clock::{Clock, Moment};
+
 /// For how long one looks: what it takes to wake the other side, and what that takes meanwhile. So it is
 /// worth it to look for one who sleeps, who then has reason to look, too.
 const LOOK: Duration = Duration::from_micros(100);
@@ -45,8 +47,10 @@ pub(crate) struct Patience {
 enum State {
     /// There is something to do.
     Busy,
+    /// Looks for the first time. What is found then was there already, and costs no look at the clock.
+    Glancing,
     /// Looks, since then.
-    Looking(Instant),
+    Looking(Moment),
     /// Sleeps, since then.
     Sleeping(Instant),
 }
@@ -59,18 +63,22 @@ impl Default for Patience {
 
 impl Patience {
     /// There is nothing to do: whether to look again at once.
-    pub(crate) fn looks(&mut self, now: impl FnOnce() -> Instant) -> bool {
+    pub(crate) fn looks(&mut self, clock: &impl Clock) -> bool {
         match self.state {
             State::Sleeping(_) => false,
             State::Busy => {
                 let looks = self.soon && self.rest == 0;
                 self.rest = self.rest.saturating_sub(1);
-                self.state = if looks { State::Looking(now()) } else { State::Sleeping(now()) };
+                self.state = if looks { State::Glancing } else { State::Sleeping(clock.now()) };
                 looks
             }
+            State::Glancing => {
+                self.state = State::Looking(clock.moment());
+                true
+            }
             State::Looking(since) => {
-                let now = now();
-                let looks = now - since < LOOK;
+                let now = clock.now();
+                let looks = now - since.at < LOOK;
                 if !looks {
                     self.lose();
                     self.state = State::Sleeping(now);
@@ -80,14 +88,22 @@ impl Patience {
         }
     }
 
+    /// There was something to do that has not come as input: the next wait is another.
+    pub(crate) fn worked(&mut self) {
+        self.state = State::Busy;
+    }
+
     /// Input has come.
-    pub(crate) fn came(&mut self, now: impl Fn() -> Instant) {
+    pub(crate) fn came(&mut self, clock: &impl Clock) {
         match std::mem::replace(&mut self.state, State::Busy) {
-            State::Busy => {}
-            State::Looking(since) if now() - since < LOOK => self.win(),
-            // Somebody else needs the core more.
-            State::Looking(_) => self.lose(),
-            State::Sleeping(since) => self.soon = now() - since < SOON,
+            State::Busy | State::Glancing => {}
+            State::Looking(since) => {
+                let now = clock.moment();
+                // Or else it came because its sender was given the core, which needs it more.
+                let meanwhile = now.at - since.at < LOOK && !now.was_away(since);
+                if meanwhile { self.win() } else { self.lose() }
+            }
+            State::Sleeping(since) => self.soon = clock.now() - since < SOON,
         }
     }
 
@@ -111,28 +127,35 @@ impl Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Hand;
 
-    /// A clock that is set by hand, and one wait after the other.
+    /// One wait after the other.
     struct Waits {
         patience: Patience,
-        now: Instant,
+        clock: Hand,
     }
 
     impl Waits {
         fn new() -> Self {
-            Self { patience: Patience::default(), now: Instant::now() }
+            Self { patience: Patience::default(), clock: Hand::new() }
         }
 
         /// Waits for what comes after so long; whether it looked, and whether it looked at the end.
         fn wait(&mut self, takes: Duration) -> (bool, bool) {
-            let end = self.now + takes;
-            let looked = self.patience.looks(|| self.now);
-            while self.now < end && self.patience.looks(|| self.now) {
-                self.now += Duration::from_micros(1);
+            self.wait_away(takes, Duration::ZERO)
+        }
+
+        /// The same, where somebody else has the core for a part of it.
+        fn wait_away(&mut self, takes: Duration, away: Duration) -> (bool, bool) {
+            let end = self.clock.now() + takes;
+            let looked = self.patience.looks(&self.clock) && self.patience.looks(&self.clock);
+            self.clock.pass(away);
+            while self.clock.now() < end && self.patience.looks(&self.clock) {
+                self.clock.run(Duration::from_micros(1));
             }
-            self.now = end;
+            self.clock.pass(end - self.clock.now());
             let looks = matches!(self.patience.state, State::Looking(_));
-            self.patience.came(|| end);
+            self.patience.came(&self.clock);
             (looked, looks)
         }
     }
@@ -155,6 +178,40 @@ mod tests {
         waits.wait(Duration::ZERO);
         assert_eq!(waits.wait(Duration::from_secs(1)), (true, false), "no longer than that");
         assert_eq!(waits.wait(Duration::from_micros(10)), (false, false));
+    }
+
+    #[test]
+    fn a_glance_that_is_enough_says_nothing() {
+        let mut waits = Waits::new();
+        waits.wait(Duration::from_micros(1));
+        for _ in 0..1000 {
+            assert!(waits.patience.looks(&waits.clock));
+            // The other side had the core, because the last output has woken it.
+            waits.clock.pass(Duration::from_micros(10));
+            waits.patience.came(&waits.clock);
+        }
+        assert_eq!((waits.patience.stake, waits.patience.next_rest), (STAKE, REST));
+    }
+
+    #[test]
+    fn what_is_done_meanwhile_is_no_wait() {
+        let mut waits = Waits::new();
+        waits.wait(Duration::from_micros(1));
+        for _ in 0..1000 {
+            assert!(waits.patience.looks(&waits.clock) && waits.patience.looks(&waits.clock));
+            waits.clock.run(Duration::from_micros(500));
+            waits.patience.worked();
+            waits.patience.came(&waits.clock);
+        }
+        assert_eq!((waits.patience.stake, waits.patience.next_rest), (STAKE, REST));
+    }
+
+    #[test]
+    fn gives_up_where_input_comes_for_want_of_the_core() {
+        let mut waits = Waits::new();
+        let (long, away) = (Duration::from_micros(20), Duration::from_micros(10));
+        let looked = (0..100_000).filter(|_| waits.wait_away(long, away).0).count();
+        assert!((1..100).contains(&looked), "{looked} times");
     }
 
     #[test]

@@ -262,6 +262,11 @@ impl Session {
         [phase, self.deadlines.next(), self.starts.next(), self.acks.next()].into_iter().flatten().min()
     }
 
+    /// Getter: whether [`poll_event`](Self::poll_event) would give something.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Getter: whether the session has ended. A last frame may still be to be sent, to tell the
     /// peer why.
     pub fn is_closed(&self) -> bool {
