@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use greenroom::Portal;
+use greenroom::{Portal, RemoteError};
 use serde::Serialize;
 
 use crate::Result;
@@ -60,6 +60,9 @@ struct CallLeaf {
     warm_up: u32,
     calls: u32,
 }
+
+/// What a call gives, as it can be sent between threads.
+type Called<T> = std::result::Result<T, Box<RemoteError>>;
 
 /// All figures for one choice of cores.
 pub(crate) async fn measure(stage: &Stage, cores: Cores, far: Option<usize>) -> Result<Vec<Figure>> {
@@ -181,11 +184,17 @@ pub(crate) async fn round_trips(
     count: usize,
     times: &mut Times,
 ) -> Result<()> {
-    for _ in 0..count {
-        let start = Instant::now();
-        square(portal, kwargs).await?;
-        times.add(start.elapsed());
-    }
+    let (portal, kwargs) = (portal.clone(), kwargs.clone());
+    let taken = as_task(async move {
+        let mut taken = Vec::with_capacity(count);
+        for _ in 0..count {
+            let start = Instant::now();
+            square(&portal, &kwargs).await?;
+            taken.push(start.elapsed());
+        }
+        Ok(taken)
+    });
+    taken.await?.into_iter().for_each(|time| times.add(time));
     Ok(())
 }
 
@@ -196,19 +205,29 @@ pub(crate) async fn flood(
     flying: usize,
     lasting: Duration,
 ) -> Result<usize> {
-    let end = Instant::now() + lasting;
-    let mut flying: FuturesUnordered<_> = (0..flying).map(|_| square(portal, kwargs)).collect();
-    let mut count = 0;
-    while let Some(done) = flying.next().await {
-        done?;
-        count += 1;
-        if Instant::now() < end {
-            flying.push(square(portal, kwargs));
+    let (portal, kwargs) = (portal.clone(), kwargs.clone());
+    as_task(async move {
+        let end = Instant::now() + lasting;
+        let mut flying: FuturesUnordered<_> = (0..flying).map(|_| square(&portal, &kwargs)).collect();
+        let mut count = 0;
+        while let Some(done) = flying.next().await {
+            done?;
+            count += 1;
+            if Instant::now() < end {
+                flying.push(square(&portal, &kwargs));
+            }
         }
-    }
-    Ok(count)
+        Ok(count)
+    })
+    .await
 }
 
-async fn square(portal: &Portal, kwargs: &Bytes) -> Result<()> {
-    portal.call("bench:square", kwargs.clone()).await.map(drop).map_err(stage::failed)
+/// Runs as what calls are made from: a task. What a runtime waits for itself it asks the kernel for once
+/// more each time that it was woken.
+async fn as_task<T: Send + 'static>(work: impl Future<Output = Called<T>> + Send + 'static) -> Result<T> {
+    tokio::spawn(work).await?.map_err(stage::failed)
+}
+
+async fn square(portal: &Portal, kwargs: &Bytes) -> Called<()> {
+    portal.call("bench:square", kwargs.clone()).await.map(drop)
 }
