@@ -11,23 +11,25 @@
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::{Buf, BytesMut};
+use bytes::{BufMut, BytesMut};
 use foldhash::fast::RandomState;
 use greenroom_abi::RemoteError;
 use greenroom_abi::kind::{ContextCancelled, PeerMisbehaved};
 use greenroom_transport::Pipe;
-use greenroom_wire::{Config, ContextId, Event, Outcome, Role, Session, StartOptions};
+use greenroom_wire::{Config, ContextId, Event, Outcome, Output, Parts, Role, Session, StartOptions, frame};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, timeout_at};
 
 use crate::actor::Actor;
+use crate::blocks::Blocks;
 use crate::clock::System;
 use crate::dialog::{Dialog, UNSENT_BYTES};
 use crate::dispatch::Incoming;
@@ -40,9 +42,11 @@ use crate::task::Task;
 /// How much is read before what was read is handled. One socket buffer's worth.
 const READ_BYTES: usize = 64 * 1024;
 
-/// How much is read while a large payload comes. Each read cuts a frame in two, whose beginning is then
-/// moved to where the rest is read to.
-const MUCH_READ_BYTES: usize = 2 * READ_BYTES;
+/// From which size on a frame is read into a block of its own, where its payload stays.
+const LARGE_FRAME: usize = 2 * READ_BYTES;
+
+/// The largest frame taken: a message of 1 MiB, with what stands around it.
+const MAX_FRAME: usize = (1 << 20) + READ_BYTES;
 
 /// How much is encoded before it is written.
 const WRITE_BYTES: usize = 64 * 1024;
@@ -57,9 +61,9 @@ pub(crate) struct Driver {
     pipe: Pipe,
     commands: mpsc::UnboundedReceiver<Command>,
     input: BytesMut,
-    /// How much it was last given room for.
-    block: usize,
-    output: BytesMut,
+    /// What is read into otherwise, while a large frame comes.
+    aside: BytesMut,
+    output: Parts,
     calls: HashMap<ContextId, Arc<Dialog>, RandomState>,
     /// Contexts whose callers will be told of the peer's death once the pipe has ended.
     casualties: Vec<Arc<Dialog>>,
@@ -67,6 +71,7 @@ pub(crate) struct Driver {
     /// Contexts whose sender waits until the peer has read on.
     settling: Vec<ContextId>,
     spent: Spent,
+    blocks: Blocks,
     /// Whether to leave once no context is open.
     retiring: bool,
     timer: Pin<Box<Sleep>>,
@@ -96,20 +101,25 @@ impl Driver {
         role: Role,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
-        let config =
-            Config { start_timeout: actor.limits().start, max_sent: link.max_sent(), ..Config::default() };
+        let config = Config {
+            start_timeout: actor.limits().start,
+            max_sent: link.max_sent(),
+            max_frame: MAX_FRAME,
+            ..Config::default()
+        };
         Self {
             session: Session::new(role, config, now()),
             pipe,
             commands,
             input: BytesMut::new(),
-            block: READ_BYTES,
-            output: BytesMut::new(),
+            aside: BytesMut::new(),
+            output: Parts::default(),
             calls: HashMap::default(),
             casualties: Vec::new(),
             tasks: HashMap::default(),
             settling: Vec::new(),
             spent: Spent::default(),
+            blocks: Blocks::default(),
             retiring: false,
             timer: Box::pin(tokio::time::sleep_until(now().into())),
             patience: Patience::default(),
@@ -180,9 +190,9 @@ impl Driver {
                 self.patience.worked();
             }
             self.settle();
-            self.link.room().look(|| self.session.unsent_in_all() + self.output.len());
-            self.spent.sweep(|room| self.session.reuse(room));
-            if self.session.is_closed() && self.output.is_empty() && !self.session.has_output() {
+            self.link.room().look(|| self.session.unsent_in_all() + self.output.size());
+            self.spent.sweep(|block| self.blocks.put(block, now()));
+            if self.session.is_closed() && self.output.size() == 0 && !self.session.has_output() {
                 return Poll::Ready(Broken::Parted);
             }
             if self.session.has_events() {
@@ -190,11 +200,6 @@ impl Driver {
                 break;
             }
             if !progress {
-                if self.block > READ_BYTES && self.input.is_empty() && self.session.open_contexts() == 0 {
-                    // Nobody knows when as much will come again.
-                    (self.input, self.block) = (BytesMut::new(), READ_BYTES);
-                    self.session.forget_room();
-                }
                 if self.patience.looks(&System) {
                     // All others come first, and the reactor.
                     let _ = pin!(tokio::task::yield_now()).poll(cx);
@@ -272,13 +277,8 @@ impl Driver {
 
     /// Reads what is there, up to one block; says whether anything was.
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
-        // What was read before may still be held, and then more room is another block.
-        let block = if self.session.is_assembling() { MUCH_READ_BYTES } else { READ_BYTES };
-        if self.input.capacity() - self.input.len() < block / 4 {
-            self.input.reserve(block);
-            self.block = block;
-        }
-        let read = pin!(self.pipe.read_buf(&mut self.input)).poll(cx);
+        let most = self.make_room();
+        let read = pin!(self.pipe.read_buf(&mut (&mut self.input).limit(most))).poll(cx);
         if read.is_ready() {
             self.patience.came(&System);
         }
@@ -292,8 +292,37 @@ impl Driver {
         }
     }
 
+    /// Makes room for what comes; gives how much of it to read.
+    fn make_room(&mut self) -> usize {
+        match frame::length(&self.input) {
+            Some(whole) if whole > LARGE_FRAME => {
+                if self.input.capacity() < whole {
+                    let mut block = self.blocks.take(whole);
+                    block.extend_from_slice(&self.input);
+                    self.input.clear();
+                    self.aside = mem::replace(&mut self.input, block);
+                }
+                // What follows it is not to share its block.
+                whole - self.input.len()
+            }
+            _ => {
+                if self.aside.capacity() > 0 && self.input.is_empty() {
+                    let rest = mem::replace(&mut self.input, mem::take(&mut self.aside));
+                    self.blocks.put(rest, now());
+                }
+                // What was read before may still be held, and then more room is another block.
+                if self.input.capacity() - self.input.len() < READ_BYTES / 4 {
+                    self.input.reserve(READ_BYTES);
+                }
+                self.input.capacity() - self.input.len()
+            }
+        }
+    }
+
     fn poll_timer(&mut self, cx: &mut Context<'_>) {
-        while let Some(deadline) = self.session.poll_timeout() {
+        while let Some(deadline) =
+            self.session.poll_timeout().into_iter().chain(self.blocks.poll_timeout()).min()
+        {
             // A timer that fires early costs one look; resetting it for every call costs more.
             if self.timer.is_elapsed() || self.timer.deadline().into_std() > deadline {
                 self.timer.as_mut().reset(deadline.into());
@@ -302,19 +331,19 @@ impl Driver {
                 return;
             }
             self.session.handle_timeout(now());
+            self.blocks.handle_timeout(now());
         }
     }
 
     fn poll_output(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
         let mut wrote = false;
         loop {
-            if self.output.len() < WRITE_BYTES {
-                self.session.poll_transmit(&mut self.output, WRITE_BYTES);
-            }
-            if self.output.is_empty() {
+            self.session.poll_transmit(&mut self.output, WRITE_BYTES);
+            if self.output.size() == 0 {
                 return Ok(wrote);
             }
-            match Pin::new(&mut self.pipe).poll_write(cx, &self.output) {
+            let parts = self.output.slices().map(IoSlice::new);
+            match Pin::new(&mut self.pipe).poll_write_vectored(cx, &parts) {
                 Poll::Pending => return Ok(wrote),
                 Poll::Ready(Ok(count)) if count > 0 => {
                     self.output.advance(count);
@@ -350,6 +379,7 @@ impl Driver {
             match event {
                 Event::Start { context, function, kwargs, deadline, dialog } => {
                     self.spent.watch(&kwargs);
+                    self.spent.watch_received(&kwargs);
                     let call = Incoming { context, function, kwargs, deadline, linked: dialog };
                     if let Some(task) = self.actor.dispatch(&self.link, call) {
                         self.tasks.insert(context, task);
@@ -361,7 +391,10 @@ impl Driver {
                     }
                 }
                 Event::Acknowledged { context } => self.dialog(context, Dialog::acknowledged),
-                Event::Started { context, value } => self.dialog(context, |dialog| dialog.arrived(value)),
+                Event::Started { context, value } => {
+                    self.spent.watch_received(&value);
+                    self.dialog(context, |dialog| dialog.arrived(value));
+                }
                 Event::Message { context, payload } => {
                     let mut allowed = None;
                     self.spent.watch_received(&payload);
@@ -375,6 +408,9 @@ impl Driver {
                 }
                 Event::Stopped { context } => self.dialog(context, Dialog::stopped),
                 Event::Ended { context, outcome } => {
+                    if let Ok(value) = &outcome {
+                        self.spent.watch_received(value);
+                    }
                     if let Some(dialog) = self.calls.remove(&context) {
                         if self.died_of(&dialog, &outcome) {
                             self.casualties.push(dialog);
@@ -390,7 +426,7 @@ impl Driver {
 
     /// Lets those send on of whose messages few wait.
     fn settle(&mut self) {
-        for context in std::mem::take(&mut self.settling) {
+        for context in mem::take(&mut self.settling) {
             match self.session.unsent(context) {
                 much if much > UNSENT_BYTES / 2 => self.settling.push(context),
                 few => self.dialog(context, |dialog| dialog.settled(few)),

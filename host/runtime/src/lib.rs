@@ -5,6 +5,7 @@
 //! before its outcome leaves the actor.
 
 mod actor;
+mod blocks;
 mod cancel;
 mod clock;
 mod context;

@@ -11,8 +11,7 @@ use bytes::{Bytes, BytesMut};
 /// From which size on the memory of a payload is given back beside the actor's thread.
 const LARGE_BYTES: usize = 8 << 20;
 
-/// From which size on the memory of a received message is of use for another: the kernel takes as long to
-/// find and clear so many pages as copying does.
+/// From which size on the memory of what was received is of use for more.
 const USEFUL_BYTES: usize = 512 << 10;
 
 /// How much is given back at once: a fraction of a millisecond's work.
@@ -26,16 +25,16 @@ const PAUSE: Duration = Duration::from_micros(100);
 pub(crate) struct Spent(Vec<Bytes>);
 
 impl Spent {
-    /// A payload is on its way, or has come with a call.
+    /// A payload is on its way, or has come for a task.
     pub(crate) fn watch(&mut self, payload: &Bytes) {
         if payload.len() >= LARGE_BYTES {
             self.0.push(payload.clone());
         }
     }
 
-    /// A message of a stream has come.
+    /// A payload has come, whose memory may be of use.
     pub(crate) fn watch_received(&mut self, payload: &Bytes) {
-        if payload.len() >= USEFUL_BYTES {
+        if (USEFUL_BYTES..LARGE_BYTES).contains(&payload.len()) {
             self.0.push(payload.clone());
         }
     }

@@ -23,42 +23,20 @@ const FIRST: usize = GROWING + CHUNK;
 /// Up to how many bytes that is.
 const LITTLE: usize = 4 << 20;
 
-/// How many rooms that others have left are kept at most.
-const SPARES: usize = 2;
-
 /// How much the unfinished payloads of one session may hold, and do.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     max_payload: usize,
     max_buffered: usize,
     buffered: usize,
-    /// Rooms for first parts that were of use before. The kernel need not find and clear their pages.
-    spares: Vec<BytesMut>,
 }
 
 impl Allowance {
     pub(crate) fn new(max_payload: usize, max_buffered: usize) -> Self {
-        Self { max_payload, max_buffered, buffered: 0, spares: Vec::new() }
+        Self { max_payload, max_buffered, buffered: 0 }
     }
 
-    /// What a large first part is given room for.
-    fn first(&self) -> usize {
-        FIRST.min(self.max_payload)
-    }
-
-    /// Keeps memory for payloads to come, if it is of a size for that.
-    pub(crate) fn keep(&mut self, mut room: BytesMut) {
-        if self.spares.len() < SPARES && (self.first()..=2 * FIRST).contains(&room.capacity()) {
-            room.clear();
-            self.spares.push(room);
-        }
-    }
-
-    /// Gives back what was kept.
-    pub(crate) fn forget(&mut self) {
-        self.spares = Vec::new();
-    }
-
+    #[cfg(test)]
     pub(crate) fn buffered(&self) -> usize {
         self.buffered
     }
@@ -97,16 +75,11 @@ impl Assembly {
             return Err(PeerMisbehaved::TooMuchBuffered(allowance.max_buffered));
         }
         allowance.buffered += chunk.len();
-        let is_large = chunk.len() >= CHUNK && allowance.buffered <= LITTLE;
-        if self.0.capacity() == 0
-            && is_large
-            && let Some(spare) = allowance.spares.pop()
-        {
-            self.0 = spare;
-        }
         if chunk.len() > self.0.capacity() - self.0.len() {
             self.0.reserve(match self.0.len() {
-                0 if is_large => allowance.first().max(chunk.len()),
+                0 if chunk.len() >= CHUNK && allowance.buffered <= LITTLE => {
+                    FIRST.min(allowance.max_payload).max(chunk.len())
+                }
                 small @ ..GROWING => (3 * small).max(2 * chunk.len()),
                 large => large,
             });
@@ -184,47 +157,11 @@ mod tests {
         }
         // With much of others already, and where no payload may be as large.
         for (max_payload, others) in [(64 << 20, LITTLE + 1), (100_000, 0)] {
-            let mut allowance = Allowance { buffered: others, ..Allowance::new(max_payload, 64 << 20) };
+            let mut allowance = Allowance { max_payload, max_buffered: 64 << 20, buffered: others };
             let mut assembly = Assembly::default();
             assembly.push(context(), &[7; CHUNK], &mut allowance).expect("fits");
             assert!(assembly.0.capacity() <= 2 * CHUNK, "{}", assembly.0.capacity());
         }
-    }
-
-    #[test]
-    fn takes_what_was_kept_for_the_next_that_is_large() {
-        let mut allowance = Allowance::new(64 << 20, 64 << 20);
-        let mut assemble = |part: usize, kept: Option<BytesMut>| {
-            kept.into_iter().for_each(|room| allowance.keep(room));
-            let mut assembly = Assembly::default();
-            assembly.push(context(), &vec![7; part], &mut allowance).expect("fits");
-            assembly.push(context(), &vec![8; 10 * CHUNK], &mut allowance).expect("fits");
-            assembly.complete(context(), Bytes::from_static(b"9"), &mut allowance).expect("fits")
-        };
-        let (first, small) = (assemble(CHUNK, None), Bytes::from(vec![0; CHUNK]));
-        let place = first.as_ptr();
-        let mut kept = first.try_into_mut().ok();
-        kept.iter_mut().for_each(|kept| kept.fill(1));
-        let mut expected = vec![7];
-        expected.extend(vec![8; 10 * CHUNK]);
-        expected.push(b'9');
-        assert_eq!(assemble(1, kept.take()), expected, "a small one needs none");
-        let second = assemble(CHUNK, small.try_into_mut().ok());
-        assert_eq!(second.as_ptr(), place, "what is too small is not kept");
-        assert_eq!(
-            (second.len(), second[0], second[CHUNK], second[11 * CHUNK]),
-            (11 * CHUNK + 1, 7, 8, b'9')
-        );
-    }
-
-    #[test]
-    fn keeps_little() {
-        let mut allowance = Allowance::new(64 << 20, 64 << 20);
-        (0..9).for_each(|_| allowance.keep(BytesMut::with_capacity(FIRST)));
-        allowance.keep(BytesMut::with_capacity(4 * FIRST));
-        assert_eq!(allowance.spares.len(), SPARES);
-        allowance.forget();
-        assert!(allowance.spares.is_empty());
     }
 
     #[test]

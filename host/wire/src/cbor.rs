@@ -61,9 +61,27 @@ pub enum HeaderError {
 }
 
 /// Writes items to the end of a buffer.
-pub(crate) struct Writer<'a>(pub(crate) &'a mut BytesMut);
+pub(crate) struct Writer<'a> {
+    out: &'a mut BytesMut,
+    /// How many bytes of byte strings have been left out, where they are.
+    omitted: Option<usize>,
+}
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    pub(crate) fn new(out: &'a mut BytesMut) -> Self {
+        Self { out, omitted: None }
+    }
+
+    /// Writes of byte strings only how long they are.
+    pub(crate) fn of_heads(out: &'a mut BytesMut) -> Self {
+        Self { out, omitted: Some(0) }
+    }
+
+    /// How many bytes it has left out.
+    pub(crate) fn omitted(&self) -> usize {
+        self.omitted.unwrap_or_default()
+    }
+
     pub(crate) fn array(&mut self, fields: usize) {
         self.head(ARRAY, fields as u64);
     }
@@ -73,17 +91,20 @@ impl Writer<'_> {
     }
 
     pub(crate) fn null(&mut self) {
-        self.0.put_u8(NULL);
+        self.out.put_u8(NULL);
     }
 
     pub(crate) fn text(&mut self, text: &str) {
         self.head(TEXT, text.len() as u64);
-        self.0.put_slice(text.as_bytes());
+        self.out.put_slice(text.as_bytes());
     }
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.head(BYTES, bytes.len() as u64);
-        self.0.put_slice(bytes);
+        match &mut self.omitted {
+            None => self.out.put_slice(bytes),
+            Some(omitted) => *omitted += bytes.len(),
+        }
     }
 
     /// A byte string tagged as encoded CBOR.
@@ -95,19 +116,19 @@ impl Writer<'_> {
     fn head(&mut self, major: u8, value: u64) {
         let major = major << 5;
         match value {
-            0..=23 => self.0.put_u8(major | value as u8),
-            24..=0xff => self.0.put_slice(&[major | 24, value as u8]),
+            0..=23 => self.out.put_u8(major | value as u8),
+            24..=0xff => self.out.put_slice(&[major | 24, value as u8]),
             0x100..=0xffff => {
-                self.0.put_u8(major | 25);
-                self.0.put_u16(value as u16);
+                self.out.put_u8(major | 25);
+                self.out.put_u16(value as u16);
             }
             0x1_0000..=0xffff_ffff => {
-                self.0.put_u8(major | 26);
-                self.0.put_u32(value as u32);
+                self.out.put_u8(major | 26);
+                self.out.put_u32(value as u32);
             }
             _ => {
-                self.0.put_u8(major | 27);
-                self.0.put_u64(value);
+                self.out.put_u8(major | 27);
+                self.out.put_u64(value);
             }
         }
     }
@@ -255,7 +276,7 @@ mod tests {
         for shift in 0..64 {
             for value in [(1u64 << shift) - 1, 1 << shift, (1 << shift) + 1] {
                 let mut out = BytesMut::new();
-                Writer(&mut out).uint(value);
+                Writer::new(&mut out).uint(value);
                 let mut reader = Reader::new(&out);
                 assert_eq!(reader.uint(), Ok(value));
                 assert_eq!(reader.finish(), Ok(()));

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-/// The largest part of a payload in one frame, in bytes: 64 KiB. Larger parts save little (the
-/// header is under 0.1 %); smaller ones let other contexts in more often than a socket's buffer
-/// drains.
+/// The largest part of a payload in one frame, in bytes, where several contexts have something to send:
+/// 64 KiB. Larger parts save little (the header is under 0.1 %); smaller ones let other contexts in more
+/// often than a socket's buffer drains. A context that is alone sends all that the peer takes in one
+/// frame, which is read to where it stays.
 pub const CHUNK: usize = 64 * 1024;
 
 /// The longest text in a header, in bytes: function names, actor names, reasons. Honest ones
@@ -18,9 +19,12 @@ pub const MAX_TEXT: usize = 4096;
 /// that a refusal can always be told.
 pub const MAX_REASON: usize = 512;
 
-/// The smallest `max_frame` a side may announce: a chunk and the largest header that may stand
-/// before it. Under this bound a sender need not know its peer's limit to send a chunk.
-pub const MIN_MAX_FRAME: usize = CHUNK + 2 * MAX_TEXT;
+/// What is left in a frame for what may stand around a part of a payload, in bytes.
+pub(crate) const AROUND: usize = 2 * MAX_TEXT;
+
+/// The smallest `max_frame` a side may announce: a chunk and what may stand around it. Under this bound a
+/// sender need not know its peer's limit to send a chunk.
+pub const MIN_MAX_FRAME: usize = CHUNK + AROUND;
 
 /// The largest first frame of a connection, in bytes. Whoever connects has shown nothing yet;
 /// this is all that a stranger can make the acceptor buffer.
@@ -34,7 +38,8 @@ pub const MAX_PENDING_PONGS: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The largest frame accepted, without its length prefix; at least [`MIN_MAX_FRAME`], which
-    /// a lower value is raised to. Bounds what a peer makes the driver buffer for one frame.
+    /// a lower value is raised to. Bounds what a peer makes the driver buffer for one frame, and what is
+    /// sent in one.
     pub max_frame: usize,
     /// The largest payload accepted, put together from its chunks.
     pub max_payload: usize,
@@ -58,7 +63,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            max_frame: 128 * 1024,
+            max_frame: MIN_MAX_FRAME,
             max_payload: 1 << 30,
             max_sent: 1 << 30,
             max_buffered: 2 << 30,

@@ -27,13 +27,18 @@ pub(crate) fn take(buffer: &mut BytesMut, limit: usize) -> Result<Option<Bytes>,
     Ok(Some(buffer.split_to(length).freeze()))
 }
 
-/// Appends one frame with what `content` writes.
-pub(crate) fn put(out: &mut BytesMut, content: impl FnOnce(&mut BytesMut)) {
+/// How long the frame at the front of the buffer is, with its prefix; none if that is not there.
+pub fn length(buffer: &[u8]) -> Option<usize> {
+    buffer.first_chunk::<PREFIX>().map(|prefix| PREFIX + u32::from_be_bytes(*prefix) as usize)
+}
+
+/// Appends one frame with what `content` writes, which gives how many bytes will be put behind it.
+pub(crate) fn put(out: &mut BytesMut, content: impl FnOnce(&mut BytesMut) -> usize) {
     let start = out.len();
     out.put_u32(0);
-    content(out);
-    // A session never writes a frame near this limit: its parts are a chunk and two texts.
-    let length = u32::try_from(out.len() - start - PREFIX).unwrap_or(u32::MAX);
+    let behind = content(out);
+    // A session never writes a frame near this limit: its parts are a payload's and two texts.
+    let length = u32::try_from(out.len() - start - PREFIX + behind).unwrap_or(u32::MAX);
     out[start..start + PREFIX].copy_from_slice(&length.to_be_bytes());
 }
 
@@ -44,7 +49,12 @@ mod tests {
     #[test]
     fn waits_for_every_byte_of_a_frame() {
         let mut whole = BytesMut::new();
-        put(&mut whole, |out| out.put_slice(b"abc"));
+        put(&mut whole, |out| {
+            out.put_slice(b"abc");
+            0
+        });
+        assert_eq!(length(&whole), Some(7));
+        assert_eq!(length(&whole[..3]), None);
         for cut in 0..whole.len() {
             let mut part = BytesMut::from(&whole[..cut]);
             assert_eq!(take(&mut part, 3), Ok(None));

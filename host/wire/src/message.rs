@@ -151,7 +151,32 @@ pub enum Message<'a> {
 impl<'a> Message<'a> {
     /// Appends the message as a frame, with its length prefix.
     pub fn encode(&self, out: &mut BytesMut) {
-        frame::put(out, |out| self.fields(&mut Writer(out)));
+        frame::put(out, |out| {
+            self.fields(&mut Writer::new(out));
+            0
+        });
+    }
+
+    /// Whether nothing follows its payload. It has one then.
+    pub(crate) fn ends_with_payload(&self) -> bool {
+        match self {
+            Self::Start { deadline_us, dialog, .. } => deadline_us.is_none() && !dialog,
+            Self::Started { .. }
+            | Self::Yield { .. }
+            | Self::Return { .. }
+            | Self::Error { .. }
+            | Self::More { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Appends the message as a frame that lacks the payload it [ends with](Self::ends_with_payload).
+    pub(crate) fn encode_head(&self, out: &mut BytesMut) {
+        frame::put(out, |out| {
+            let mut writer = Writer::of_heads(out);
+            self.fields(&mut writer);
+            writer.omitted()
+        });
     }
 
     /// Reads a message from a frame's content, without its length prefix. Fields after those

@@ -207,6 +207,11 @@ impl Outbox {
         self.errors.pop_front().or_else(|| self.round.pop_front())
     }
 
+    /// Whether no more than one context has something to send.
+    pub(crate) fn is_for_one(&self) -> bool {
+        self.waiting <= 1
+    }
+
     /// Whether the context that has the turn has something to send.
     pub(crate) fn has_turn(&self, place: &mut Place) -> bool {
         if !mem::take(&mut place.urgent) {

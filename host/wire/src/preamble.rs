@@ -34,7 +34,10 @@ impl Preamble {
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         let item = payload::encode(self)?;
         let mut out = BytesMut::new();
-        frame::put(&mut out, |out| out.put_slice(&item));
+        frame::put(&mut out, |out| {
+            out.put_slice(&item);
+            0
+        });
         Ok(out.to_vec())
     }
 

@@ -6,7 +6,7 @@
 
 use std::mem;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use greenroom_abi::kind::{ContextCancelled, EncodeError, LimitExceeded};
 use greenroom_abi::{ActorId, RemoteError, payload};
 
@@ -17,6 +17,7 @@ use super::outgoing::{Frame, Kind, Outgoing};
 use crate::assembly::{Allowance, check_part};
 use crate::event::Outcome;
 use crate::id::ContextId;
+use crate::output::Output;
 use crate::violation::PeerMisbehaved;
 
 /// The callee's states. What it has sent as its stream stands in its queue.
@@ -204,14 +205,14 @@ impl Callee {
     }
 
     /// Writes the next frame, and what goes before it.
-    pub(crate) fn transmit(&mut self, context: ContextId, out: &mut BytesMut) {
-        let Some(frame) = self.traffic.outgoing.next() else {
+    pub(crate) fn transmit(&mut self, context: ContextId, most: usize, out: &mut impl Output) {
+        let Some(frame) = self.traffic.outgoing.next(most) else {
             return;
         };
         if let Some(before) = self.before.take() {
-            before.message(context).encode(out);
+            before.message(context).encode(out.end());
         }
-        frame.message(context).encode(out);
+        frame.transmit(&frame.message(context), out);
         if let State::Running { silent, .. } = &mut self.state {
             *silent = false;
         }

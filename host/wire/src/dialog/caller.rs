@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use greenroom_abi::kind::{ContextCancelled, DeadlineExceeded};
 use greenroom_abi::{ActorId, RemoteError, payload};
 
@@ -18,6 +18,7 @@ use crate::assembly::Allowance;
 use crate::event::Outcome;
 use crate::id::ContextId;
 use crate::message::Message;
+use crate::output::Output;
 use crate::violation::PeerMisbehaved;
 
 /// The caller's states. `fresh` says that a chunked start moved on since the last look.
@@ -141,9 +142,9 @@ impl Caller {
         RemoteError::of(&DeadlineExceeded::new(self.function(), limit))
     }
 
-    /// Writes the next frame.
-    pub(crate) fn transmit(&mut self, context: ContextId, out: &mut BytesMut) {
-        let Some(frame) = self.traffic.outgoing.next() else {
+    /// Writes the next frame, with at most so much of a payload.
+    pub(crate) fn transmit(&mut self, context: ContextId, most: usize, out: &mut impl Output) {
+        let Some(frame) = self.traffic.outgoing.next(most) else {
             return;
         };
         let message = match frame.message(context) {
@@ -155,7 +156,7 @@ impl Caller {
             }
             other => other,
         };
-        message.encode(out);
+        frame.transmit(&message, out);
         self.state = self.state.frame_sent(!matches!(message, Message::More { .. }));
     }
 

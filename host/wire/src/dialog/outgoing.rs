@@ -13,6 +13,7 @@ use super::direction::Direction;
 use crate::config::CHUNK;
 use crate::id::ContextId;
 use crate::message::Message;
+use crate::output::{LARGE, Output};
 
 /// Up to which size messages of a stream share a turn.
 const SMALL_BYTES: usize = 1024;
@@ -51,6 +52,17 @@ pub(crate) enum Frame {
 }
 
 impl Frame {
+    /// Writes it as this message, which was made of it.
+    pub(crate) fn transmit(&self, message: &Message<'_>, out: &mut impl Output) {
+        let (Self::More(payload) | Self::Last(_, payload)) = self;
+        if payload.len() >= LARGE && message.ends_with_payload() {
+            message.encode_head(out.end());
+            out.attach(payload);
+        } else {
+            message.encode(out.end());
+        }
+    }
+
     /// As a message; a `Start` still lacks what only the caller knows.
     pub(crate) fn message(&self, context: ContextId) -> Message<'_> {
         match self {
@@ -148,13 +160,13 @@ impl Outgoing {
         before
     }
 
-    /// Takes the next frame.
-    pub(crate) fn next(&mut self) -> Option<Frame> {
+    /// Takes the next frame, with at most so much of a payload.
+    pub(crate) fn next(&mut self, most: usize) -> Option<Frame> {
         let item = self.current.as_mut()?;
-        self.begun = item.payload.len() > CHUNK;
-        self.waiting -= item.payload.len().min(CHUNK);
+        self.begun = item.payload.len() > most;
+        self.waiting -= item.payload.len().min(most);
         if self.begun {
-            return Some(Frame::More(item.payload.split_to(CHUNK)));
+            return Some(Frame::More(item.payload.split_to(most)));
         }
         self.waiting -= size_of::<Item>();
         let next = self.queue.pop_front();
@@ -175,7 +187,7 @@ mod tests {
         }
         let mut before = outgoing.waiting();
         assert_eq!(before, 5 * (CHUNK + size_of::<Item>()) + 2);
-        while outgoing.next().is_some() {
+        while outgoing.next(CHUNK).is_some() {
             assert!(outgoing.waiting() < before, "an empty message counts");
             before = outgoing.waiting();
         }

@@ -11,7 +11,7 @@ use greenroom_abi::ActorId;
 
 use super::{Phase, Session, StartOptions};
 use crate::assembly::check_part;
-use crate::config::{MAX_HANDSHAKE_FRAME, MIN_MAX_FRAME};
+use crate::config::{AROUND, MAX_HANDSHAKE_FRAME, MIN_MAX_FRAME};
 use crate::dialog::Callee;
 use crate::event::Event;
 use crate::frame;
@@ -119,6 +119,9 @@ impl Session {
         if max_frame < MIN_MAX_FRAME as u64 {
             return Err(PeerMisbehaved::MaxFrameTooSmall(max_frame));
         }
+        let max_frame = usize::try_from(max_frame)
+            .map_or(self.config.max_frame, |theirs| theirs.min(self.config.max_frame));
+        self.max_part = max_frame - AROUND;
         if self.role == Role::Acceptor {
             let max_frame = self.config.max_frame as u64;
             self.outbox.control_first(Control::Welcome { version: VERSION, max_frame });

@@ -14,16 +14,17 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use greenroom_abi::{ActorId, RemoteError};
 
 use crate::assembly::Allowance;
-use crate::config::{Config, MAX_TEXT};
+use crate::config::{CHUNK, Config, MAX_TEXT};
 use crate::dialog::{Callee, Caller, Head, Step};
 use crate::event::{CloseReason, Event, Outcome, Refused};
 use crate::id::{ContextId, Role};
 use crate::message::VERSION;
 use crate::outbox::{Control, Outbox};
+use crate::output::Output;
 use crate::timer::{Deadlines, Timers};
 use contexts::Contexts;
 use streams::traffic;
@@ -74,8 +75,7 @@ enum Phase {
 /// - **commands** are verbs ([`start`](Self::start), [`cancel`](Self::cancel),
 ///   [`finish`](Self::finish), [`ping`](Self::ping), [`goodbye`](Self::goodbye); in dialogs also
 ///   [`started`](Self::started), [`send`](Self::send), [`stop`](Self::stop),
-///   [`grant`](Self::grant); of memory [`reuse`](Self::reuse), [`forget_room`](Self::forget_room)):
-///   what the local runtime wants;
+///   [`grant`](Self::grant)): what the local runtime wants;
 /// - **`handle_*`** give it what happened outside: bytes, the connection's end, the time;
 /// - **`poll_*`** take from it what is to be done. After any command and any `handle_*`, call
 ///   [`poll_transmit`](Self::poll_transmit) until it writes nothing and
@@ -89,6 +89,8 @@ pub struct Session {
     role: Role,
     config: Config,
     phase: Phase,
+    /// The largest part of a payload that both sides take.
+    max_part: usize,
     outgoing: Contexts<Caller>,
     incoming: Contexts<Callee>,
     next_outgoing: ContextId,
@@ -114,6 +116,7 @@ impl Session {
         Self {
             role,
             phase: Phase::Handshake { until: now.checked_add(config.handshake_timeout) },
+            max_part: CHUNK,
             outgoing: Contexts::default(),
             incoming: Contexts::default(),
             next_outgoing: role.first_id(),
@@ -220,32 +223,21 @@ impl Session {
         self.outbox.control(Control::Ping { token });
     }
 
-    /// Command: keeps memory that a payload of the peer has left, for another as large. What is of no use
-    /// is let go.
-    pub fn reuse(&mut self, room: BytesMut) {
-        self.allowance.keep(room);
-    }
-
-    /// Command: lets go of what is [kept](Self::reuse).
-    pub fn forget_room(&mut self) {
-        self.allowance.forget();
-    }
-
     /// Getter: whether [`poll_transmit`](Self::poll_transmit) would write something.
     pub fn has_output(&self) -> bool {
         !self.is_held() && !self.outbox.is_empty()
     }
 
-    /// Poll: appends frames to `out` until it is `budget` bytes long or nothing is left to send;
+    /// Poll: appends frames to `out` until it is full, or `budget` bytes long, or nothing is left to send;
     /// true if anything was appended. Passes the budget by at most one frame, with what goes directly
     /// before it: before an error a `Stop`, or a first value of one frame.
     ///
     /// A frame that was appended counts as sent: the driver has to send all of `out`, in order,
     /// or report a disconnect. So keep the budget small if a cancel should overtake data.
-    pub fn poll_transmit(&mut self, out: &mut BytesMut, budget: usize) -> bool {
-        let before = out.len();
-        while out.len() < budget && self.has_output() && self.transmit_turn(out, budget) {}
-        out.len() > before
+    pub fn poll_transmit(&mut self, out: &mut impl Output, budget: usize) -> bool {
+        let before = out.size();
+        while out.size() < budget && !out.is_full() && self.has_output() && self.transmit_turn(out, budget) {}
+        out.size() > before
     }
 
     /// Poll: takes the next event.
@@ -280,25 +272,25 @@ impl Session {
         self.outgoing.len() + self.incoming.len()
     }
 
-    /// Getter: whether parts have come of payloads that are not whole yet.
-    pub fn is_assembling(&self) -> bool {
-        self.allowance.buffered() > 0
-    }
-
     /// Whether all output has to wait: the acceptor does not speak first, unless to hang up.
     fn is_held(&self) -> bool {
         self.role == Role::Acceptor && matches!(self.phase, Phase::Handshake { .. })
     }
 
+    /// How much of a payload goes into one frame: others are not to wait long.
+    fn most_of_payload(&self) -> usize {
+        if self.outbox.is_for_one() { self.max_part } else { CHUNK }
+    }
+
     /// Writes one frame, or some small ones as long as the budget lasts; false if there was none after
     /// all.
-    fn transmit_turn(&mut self, out: &mut BytesMut, budget: usize) -> bool {
-        let until = budget.min(out.len() + TURN_BYTES);
-        if self.outbox.transmit_control(out) {
+    fn transmit_turn(&mut self, out: &mut impl Output, budget: usize) -> bool {
+        let until = budget.min(out.size() + TURN_BYTES);
+        if self.outbox.transmit_control(out.end()) {
             return true;
         }
         while let Some(context) = self.outbox.take_creditor() {
-            if self.transmit_credit(context, out) {
+            if self.transmit_credit(context, out.end()) {
                 return true;
             }
         }
@@ -311,7 +303,7 @@ impl Session {
                 return true;
             }
         }
-        let said = self.outbox.transmit_goodbye(out);
+        let said = self.outbox.transmit_goodbye(out.end());
         if said && matches!(self.phase, Phase::Leaving) {
             self.close(CloseReason::Goodbye);
         }
@@ -320,7 +312,8 @@ impl Session {
 
     /// Writes the next frame of a context started here, and small messages behind it; false if it has
     /// none.
-    fn transmit_caller(&mut self, context: ContextId, out: &mut BytesMut, until: usize) -> bool {
+    fn transmit_caller(&mut self, context: ContextId, out: &mut impl Output, until: usize) -> bool {
+        let most = self.most_of_payload();
         let Some(caller) = self.outgoing.get_mut(&context) else {
             return false;
         };
@@ -328,9 +321,9 @@ impl Session {
             return false;
         }
         let was_queued = caller.is_queued();
-        caller.transmit(context, out);
-        while out.len() < until && caller.traffic.outgoing.has_small_message() {
-            caller.transmit(context, out);
+        caller.transmit(context, most, out);
+        while out.size() < until && !out.is_full() && caller.traffic.outgoing.has_small_message() {
+            caller.transmit(context, most, out);
         }
         let done = !caller.traffic.outgoing.has_data();
         let sent = was_queued && !caller.is_queued();
@@ -344,16 +337,17 @@ impl Session {
 
     /// Writes the next frame of a context that the peer started, and small messages behind it; false if
     /// it has none.
-    fn transmit_callee(&mut self, context: ContextId, out: &mut BytesMut, until: usize) -> bool {
+    fn transmit_callee(&mut self, context: ContextId, out: &mut impl Output, until: usize) -> bool {
+        let most = self.most_of_payload();
         let Some(callee) = self.incoming.get_mut(&context) else {
             return false;
         };
         if !self.outbox.has_turn(&mut callee.traffic.place) {
             return false;
         }
-        callee.transmit(context, out);
-        while out.len() < until && callee.traffic.outgoing.has_small_message() {
-            callee.transmit(context, out);
+        callee.transmit(context, most, out);
+        while out.size() < until && !out.is_full() && callee.traffic.outgoing.has_small_message() {
+            callee.transmit(context, most, out);
         }
         let done = !callee.traffic.outgoing.has_data();
         self.outbox.took_turn(context, &mut callee.traffic.place, done);

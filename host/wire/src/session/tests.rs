@@ -10,9 +10,10 @@ use bytes::{Bytes, BytesMut};
 use greenroom_abi::{ActorId, RemoteError};
 
 use super::*;
-use crate::config::{CHUNK, MIN_MAX_FRAME};
+use crate::config::{AROUND, CHUNK, MIN_MAX_FRAME};
 use crate::frame;
 use crate::message::Message;
+use crate::output::{Output, Parts};
 use crate::violation::{PeerMisbehaved, Violation};
 
 mod calls;
@@ -55,11 +56,11 @@ impl End {
     /// Puts what it has to say on the wire, to arrive at `due`; true if there was anything.
     fn send_to(&mut self, peer: &mut Self, due: Instant, budget: usize, fragment: usize) -> bool {
         let mut any = false;
-        let mut out = BytesMut::new();
+        let mut out = Parts::default();
         while self.session.poll_transmit(&mut out, budget) {
             any = true;
-            peer.wire.extend(out.chunks(fragment).map(|piece| (due, piece.to_vec())));
-            out.clear();
+            peer.wire.extend(out.slices().concat().chunks(fragment).map(|piece| (due, piece.to_vec())));
+            out.advance(out.size());
         }
         any
     }
@@ -85,11 +86,15 @@ struct Pair {
 
 impl Pair {
     fn new(config: Config) -> Self {
+        Self::of(config.clone(), config)
+    }
+
+    fn of(left: Config, right: Config) -> Self {
         let now = Instant::now();
         Self {
             now,
-            left: End::new(Role::Initiator, config.clone(), now),
-            right: End::new(Role::Acceptor, config, now),
+            left: End::new(Role::Initiator, left, now),
+            right: End::new(Role::Acceptor, right, now),
             latency: Duration::ZERO,
             fragment: usize::MAX,
             budget: 16 * 1024,

@@ -461,8 +461,7 @@ fn after_goodbye() {
 #[test]
 fn in_a_frame() {
     let too_large = |length, limit| PeerMisbehaved::FrameTooLarge { length, limit };
-    let first = (MAX_HANDSHAKE_FRAME, 131_072);
-    for (before, limit) in [(vec![], first.0), (vec![HELLO], first.1)] {
+    for (before, limit) in [(vec![], MAX_HANDSHAKE_FRAME), (vec![HELLO], MIN_MAX_FRAME)] {
         let mut session = acceptor();
         feed(&mut session, &before).expect("honest so far");
         let mut prefix = BytesMut::from(&(limit as u32).to_be_bytes()[..]);

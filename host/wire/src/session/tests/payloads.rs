@@ -16,7 +16,7 @@ fn frames(session: &mut Session) -> Vec<(&'static str, u64)> {
     let mut out = BytesMut::new();
     session.poll_transmit(&mut out, usize::MAX);
     let mut frames = Vec::new();
-    while let Some(frame) = frame::take(&mut out, MIN_MAX_FRAME).expect("an honest frame") {
+    while let Some(frame) = frame::take(&mut out, 20 * CHUNK).expect("an honest frame") {
         frames.push(match Message::decode(&frame).expect("an honest message") {
             Message::More { context, .. } => ("more", context.get()),
             Message::Start { context, .. } => ("start", context.get()),
@@ -49,6 +49,59 @@ fn payloads_of_every_size_arrive_whole() {
         pair.right.session.finish(context, Err(Box::new(error.clone())));
         pair.settle();
         assert_eq!(pair.left.take_events(), [ended(context, Err(Box::new(error)))], "{size}");
+    }
+    pair.assert_idle();
+}
+
+#[test]
+fn a_context_that_is_alone_sends_all_that_both_sides_take() {
+    let whole = 10 * CHUNK;
+    let large = Config { max_frame: whole + AROUND, ..Config::default() };
+    let small = Config { max_frame: 3 * CHUNK + AROUND, ..Config::default() };
+    for (left, right, expected) in [
+        (&large, &large, vec![("start", 3)]),
+        (&large, &small, vec![("more", 3), ("more", 3), ("more", 3), ("start", 3)]),
+        (&small, &large, vec![("more", 3), ("more", 3), ("more", 3), ("start", 3)]),
+    ] {
+        let mut pair = Pair::of(left.clone(), right.clone());
+        pair.settle();
+        pair.call("a:b", b"");
+        pair.settle();
+        let sent = pattern(whole);
+        pair.left.session.start("a:b", sent.clone(), CALL, pair.now).expect("not refused");
+        assert_eq!(frames(&mut pair.left.session), expected);
+        // Nor does it let others wait for long.
+        pair.left.session.start("a:b", sent.clone(), CALL, pair.now).expect("not refused");
+        pair.left.session.start("a:b", bytes(b"small"), CALL, pair.now).expect("not refused");
+        assert_eq!(frames(&mut pair.left.session)[..2], [("more", 5), ("start", 7)]);
+    }
+}
+
+#[test]
+fn a_payload_that_is_not_copied_ends_what_is_written() {
+    let mut pair = Pair::open();
+    let (large, small) = (pattern(CHUNK), bytes(b"small"));
+    let options = StartOptions { deadline: Some(Duration::from_secs(9)), dialog: false };
+    for (payload, options, apart) in
+        [(&large, CALL, true), (&small, CALL, false), (&large, options, false), (&small, options, false)]
+    {
+        let context =
+            pair.left.session.start("a:b", payload.clone(), options, pair.now).expect("not refused");
+        let other = pair.left.session.start("c:d", small.clone(), CALL, pair.now).expect("not refused");
+        let mut out = Parts::default();
+        assert!(pair.left.session.poll_transmit(&mut out, usize::MAX));
+        assert_eq!(out.slices()[1].as_ptr() == payload.as_ptr(), apart);
+        pair.right.wire.push_back((pair.now, out.slices().concat()));
+        assert_eq!(pair.left.session.has_output(), apart, "the next waits for its turn");
+        pair.settle();
+        let events = pair.right.take_events();
+        let Event::Start { kwargs, .. } = &events[0] else { panic!("{events:?}") };
+        assert_eq!((events.len(), kwargs), (2, payload));
+        for context in [context, other] {
+            pair.right.session.finish(context, Ok(small.clone()));
+        }
+        pair.settle();
+        pair.left.take_events();
     }
     pair.assert_idle();
 }
