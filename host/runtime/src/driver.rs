@@ -183,7 +183,13 @@ impl Driver {
                 self.session.goodbye("nobody has a portal to the actor any more");
             }
             match self.poll_output(cx) {
-                Ok(wrote) => progress |= wrote,
+                Ok(wrote) => {
+                    if wrote && self.session.open_contexts() == 0 {
+                        // Who has had its last answer often asks at once.
+                        self.pipe.hurry();
+                    }
+                    progress |= wrote;
+                }
                 Err(broken) => return Poll::Ready(broken),
             }
             if progress {

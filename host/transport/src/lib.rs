@@ -4,6 +4,7 @@
 //! know: what travels through them. Invariant: whatever works over sockets works over memory.
 
 mod channel;
+mod hurry;
 mod pipe;
 mod socket;
 

@@ -63,6 +63,15 @@ pub fn memory_pipe() -> (Attachment, Attachment) {
     (Attachment::Memory(a), Attachment::Memory(b))
 }
 
+impl Pipe {
+    /// The next read may well find something, although nothing has been told of yet.
+    pub fn hurry(&mut self) {
+        if let Self::Socket(socket) = self {
+            socket.hurry();
+        }
+    }
+}
+
 impl AsyncRead for Pipe {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {

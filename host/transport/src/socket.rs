@@ -15,6 +15,8 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, sen
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, ReadBuf};
 
+use crate::hurry::Hurry;
+
 /// After how many writes that have found room at once it is watched for no longer.
 const CALM: u32 = 64;
 
@@ -25,6 +27,7 @@ pub struct Socket {
     fd: Option<AsyncFd<OwnedFd>>,
     /// How many writes are still to find room until it is watched for no longer; 0 if it is not.
     unrest: u32,
+    hurry: Hurry,
 }
 
 impl Socket {
@@ -34,30 +37,48 @@ impl Socket {
     /// When it cannot be registered with the reactor.
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&fd, true)?;
-        Ok(Self { fd: Some(watched(fd, Interest::READABLE)?), unrest: 0 })
+        Ok(Self { fd: Some(watched(fd, Interest::READABLE)?), unrest: 0, hurry: Hurry::default() })
+    }
+
+    /// The next read may well find something, although the reactor has told of nothing yet.
+    pub(crate) fn hurry(&mut self) {
+        self.hurry.suggest();
     }
 
     #[expect(unsafe_code, reason = "the kernel fills memory that was never written")]
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let fd = self.fd.as_ref().ok_or_else(unwatched)?;
+        let hurries = self.hurry.tries();
         loop {
-            let mut ready = ready!(fd.poll_read_ready(cx))?;
+            let mut ready = match fd.poll_read_ready(cx) {
+                Poll::Ready(ready) => Some(ready?),
+                Poll::Pending if hurries => None,
+                Poll::Pending => return Poll::Pending,
+            };
             // SAFETY: nothing there is made uninitialized: it is written to, or left as it is.
             let room = unsafe { into.unfilled_mut() };
             let most = room.len();
             match recv(fd, room, RecvFlags::empty()) {
                 Ok(((read, _), _)) => {
                     let count = read.len();
-                    // More than there was is told of again.
-                    if (1..most).contains(&count) {
-                        ready.clear_ready();
+                    match &mut ready {
+                        // More than there was is told of again.
+                        Some(ready) if (1..most).contains(&count) => ready.clear_ready(),
+                        Some(_) => {}
+                        None => self.hurry.tried(true),
                     }
                     // SAFETY: the kernel has written so many bytes to the front of what is unfilled.
                     unsafe { into.assume_init(count) };
                     into.advance(count);
                     return Poll::Ready(Ok(()));
                 }
-                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::AGAIN) => match &mut ready {
+                    Some(ready) => ready.clear_ready(),
+                    None => {
+                        self.hurry.tried(false);
+                        return Poll::Pending;
+                    }
+                },
                 Err(Errno::INTR) => {}
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
