@@ -4,8 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
-
 /// Whoever was without a core for longer than that has lost it to another thread.
 const AWAY: Duration = Duration::from_micros(2);
 
@@ -30,7 +28,7 @@ impl Clock for System {
     }
 
     fn ran(&self) -> Duration {
-        clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
+        greenroom_transport::ran()
     }
 }
 

@@ -7,6 +7,7 @@ mod channel;
 mod hurry;
 mod pipe;
 mod socket;
+mod turn;
 
 pub use channel::{
     Attachment, Channel, MAX_PACKET_BYTES, Packet, attach, channel_from_fd, memory_channel, send_first,
@@ -14,3 +15,4 @@ pub use channel::{
 };
 pub use pipe::{Pipe, memory_pipe, socket_pipe};
 pub use socket::Socket;
+pub use turn::ran;
