@@ -23,8 +23,8 @@ pub(crate) type Asked<T> = Result<T, RemoteError>;
 
 /// One side of a stream.
 pub(crate) trait StreamPort: fmt::Debug {
-    /// Hands over messages, as many as the peer has room for.
-    fn send(&self, messages: &Messages) -> Asked<Sent>;
+    /// Hands over messages, the end of the last of which may lie apart: as many as the peer has room for.
+    fn send(&self, messages: &Messages, tail: &[u8]) -> Asked<Sent>;
     /// Resolves once it may have room again.
     fn writable(self: Rc<Self>) -> LocalFuture<'static, ()>;
     /// Takes what has arrived.
@@ -58,8 +58,8 @@ pub(crate) trait CalleePort: fmt::Debug {
 }
 
 impl StreamPort for MsgStream {
-    fn send(&self, messages: &Messages) -> Asked<Sent> {
-        Ok(self.send(messages)?)
+    fn send(&self, messages: &Messages, tail: &[u8]) -> Asked<Sent> {
+        Ok(self.send(messages, tail)?)
     }
 
     fn writable(self: Rc<Self>) -> LocalFuture<'static, ()> {

@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 
 pub(crate) use greenroom_abi::contract::Part;
 pub use greenroom_abi::contract::Types;
+use greenroom_abi::kind::DecodeError;
 use greenroom_abi::{RemoteError, payload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -94,7 +95,15 @@ impl Dialog {
     /// # Errors
     /// The breach, if it is not.
     pub(crate) fn decode<T: DeserializeOwned>(&self, part: Part, value: &[u8]) -> Result<T, RemoteError> {
-        part.decode(&self.function, &self.types, value)
+        self.judge(part, payload::decode(value))
+    }
+
+    /// What came of decoding one.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn judge<T>(&self, part: Part, decoded: Result<T, DecodeError>) -> Result<T, RemoteError> {
+        part.judge(&self.function, &self.types, decoded)
             .map_err(|breach| self.breach.get_or_init(|| RemoteError::of(&breach)).clone())
     }
 }

@@ -147,7 +147,8 @@ impl Wire {
 }
 
 impl StreamPort for Wire {
-    fn send(&self, messages: &Messages) -> Asked<Sent> {
+    fn send(&self, messages: &Messages, tail: &[u8]) -> Asked<Sent> {
+        let all = [&messages.bytes, tail].concat();
         let mut state = self.state.borrow_mut();
         if state.closed {
             return Err(RemoteError::of(&StreamClosed { function: "math:squares".into() }));
@@ -157,7 +158,7 @@ impl StreamPort for Wire {
         state.room -= count;
         let mut start = 0;
         for end in &messages.ends[..count] {
-            state.sent.push(messages.bytes[start..*end as usize].to_owned());
+            state.sent.push(all[start..*end as usize].to_owned());
             start = *end as usize;
         }
         let gather = state.gather.min(state.room) as u32;
@@ -180,13 +181,15 @@ impl StreamPort for Wire {
             return Err(failure.clone());
         }
         let count = state.arrived.len().min(max as usize);
-        let mut messages = Messages { bytes: Vec::new(), ends: Vec::new() };
-        for message in state.arrived.drain(..count) {
+        let (mut messages, mut tail) = (Messages { bytes: Vec::new(), ends: Vec::new() }, Vec::new());
+        for mut message in state.arrived.drain(..count) {
+            messages.bytes.append(&mut tail);
+            tail = payload::split(&message).map_or(Vec::new(), |at| message.split_off(at));
             messages.bytes.extend(message);
-            messages.ends.push(messages.bytes.len() as u32);
+            messages.ends.push((messages.bytes.len() + tail.len()) as u32);
         }
         let ended = state.ended && state.arrived.is_empty();
-        Ok(Batch { lost: std::mem::take(&mut state.lost), messages, ended })
+        Ok(Batch { lost: std::mem::take(&mut state.lost), messages, tail, ended })
     }
 
     fn readable(self: Rc<Self>) -> LocalFuture<'static, ()> {
@@ -265,8 +268,8 @@ impl Drop for Lent {
 }
 
 impl StreamPort for Lent {
-    fn send(&self, messages: &Messages) -> Asked<Sent> {
-        self.0.send(messages)
+    fn send(&self, messages: &Messages, tail: &[u8]) -> Asked<Sent> {
+        self.0.send(messages, tail)
     }
 
     fn writable(self: Rc<Self>) -> LocalFuture<'static, ()> {

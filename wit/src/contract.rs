@@ -5,7 +5,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::kind::MsgTypeError;
+use crate::kind::{DecodeError, MsgTypeError};
 use crate::payload;
 
 /// The types of a contract in words, for its errors.
@@ -58,7 +58,20 @@ impl Part {
         types: &Types,
         value: &[u8],
     ) -> Result<T, MsgTypeError> {
-        payload::decode(value).map_err(|error| MsgTypeError {
+        self.judge(function, types, payload::decode(value))
+    }
+
+    /// What came of decoding a value that is this part of a context with `function`.
+    ///
+    /// # Errors
+    /// [`MsgTypeError`] if it is not of the declared type.
+    pub fn judge<T>(
+        self,
+        function: &str,
+        types: &Types,
+        decoded: Result<T, DecodeError>,
+    ) -> Result<T, MsgTypeError> {
+        decoded.map_err(|error| MsgTypeError {
             function: function.to_owned(),
             part: self.text().to_owned(),
             expected: self.declared(types).to_owned(),

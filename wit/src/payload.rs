@@ -5,8 +5,12 @@
 //! Invariant: nothing is decoded that was not checked first, and the check allocates at most
 //! one slice per map key.
 
-use serde::de::{DeserializeOwned, Error as _, Visitor};
-use serde::{Deserializer, Serialize};
+mod byte_string;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use byte_string::{APART_BYTES, decode_joined, offer, split};
 
 use crate::kind::{DecodeError, EncodeError};
 
@@ -98,7 +102,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
 pub fn decode_checked<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     // The decoder grows a buffer as it reads: many copies of a large byte string. What cannot be
     // made of one as a whole, it decodes.
-    if let Some(value) = byte_string(bytes).and_then(|string| T::deserialize(ByteString(string)).ok()) {
+    if let Some(value) = byte_string::decode(bytes) {
         return Ok(value);
     }
     // The decoder's buffer is for texts that it looks at whole, and is cleared each time. None is
@@ -114,46 +118,6 @@ pub fn decode_checked<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeErro
         };
         DecodeError { reason }
     })
-}
-
-/// The content of an item that is one byte string of definite length.
-fn byte_string(item: &[u8]) -> Option<&[u8]> {
-    let mut scan = Scan { bytes: item, at: 0, items: 0 };
-    let head = scan.head().ok().filter(|head| head.major == BYTES)?;
-    let content = item.get(scan.at..)?;
-    (head.length == Some(content.len() as u64)).then_some(content)
-}
-
-/// Gives a byte string to whoever asks for one, and to nobody else.
-struct ByteString<'a>(&'a [u8]);
-
-impl<'de> Deserializer<'de> for ByteString<'_> {
-    type Error = serde::de::value::Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
-        Err(Self::Error::custom("asked for something else"))
-    }
-
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_bytes(self.0)
-    }
-
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_bytes(self.0)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Self::Error> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string option unit unit_struct
-        seq tuple tuple_struct map struct enum identifier ignored_any
-    }
 }
 
 /// Splits keyword arguments into names and encoded values, after checking the whole payload.

@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::mem;
 use std::rc::Rc;
 
+use greenroom_abi::payload;
 use serde::Serialize;
 
 use super::Channel;
@@ -68,12 +69,15 @@ pub(super) enum Added {
     First,
     /// It is gathered, as others are, or handed over.
     Taken,
-    /// There is no room for it: it comes back, encoded.
-    Refused(Vec<u8>),
+    /// There is no room for it: it comes back, encoded, unless it lies apart from its head.
+    Refused(Option<Vec<u8>>),
 }
 
 impl Gathering {
     pub(super) fn add<T: Serialize>(&mut self, message: &T, port: &dyn StreamPort) -> Asked<Added> {
+        if let Some(added) = payload::offer(message, |head, tail| self.add_apart(head, tail, port)) {
+            return added;
+        }
         let before = self.end();
         // What was left by a value whose encoding has panicked.
         self.messages.bytes.truncate(before);
@@ -90,6 +94,21 @@ impl Gathering {
             self.messages.bytes.extend_from_slice(&message);
         }
         self.added(before, port)
+    }
+
+    /// Hands over a message whose end lies apart, by itself.
+    fn add_apart(&mut self, head: Vec<u8>, tail: &[u8], port: &dyn StreamPort) -> Asked<Added> {
+        self.hand_over(port)?;
+        let Messages { bytes, ends } = &mut self.messages;
+        if !ends.is_empty() {
+            return Ok(Added::Refused(None));
+        }
+        ends.push(u32::try_from(head.len() + tail.len()).unwrap_or(u32::MAX));
+        *bytes = head;
+        let sent = self.cross(tail, port);
+        self.messages.bytes.clear();
+        self.messages.ends.clear();
+        Ok(if sent? == 0 { Added::Refused(None) } else { Added::Taken })
     }
 
     /// Where the last message ends.
@@ -117,10 +136,10 @@ impl Gathering {
         if ends.pop().is_none() {
             return Ok(Added::Taken);
         }
-        Ok(Added::Refused(match ends.last() {
+        Ok(Added::Refused(Some(match ends.last() {
             Some(start) => bytes.split_off(*start as usize),
             None => mem::take(bytes),
-        }))
+        })))
     }
 
     /// Hands over what is there. What fails is lost: the context has ended, or it is a message that
@@ -128,19 +147,9 @@ impl Gathering {
     pub(super) fn hand_over(&mut self, port: &dyn StreamPort) -> Asked<()> {
         self.messages.bytes.truncate(self.end());
         while !self.messages.ends.is_empty() {
-            let sent = port.send(&self.messages);
+            let sent = self.cross(&[], port);
             let Messages { bytes, ends } = &mut self.messages;
-            let count = match &sent {
-                Ok(Sent { count, gather, gather_bytes }) => {
-                    self.room = (*gather as usize, *gather_bytes as usize);
-                    (*count as usize).min(ends.len())
-                }
-                Err(_) => {
-                    // The next is handed over at once, so that whoever sends it is told.
-                    self.room = (0, 0);
-                    ends.len()
-                }
-            };
+            let count = *sent.as_ref().unwrap_or(&ends.len());
             let end = ends[..count].last().map_or(0, |end| *end as usize);
             ends.drain(..count);
             ends.iter_mut().for_each(|rest| *rest -= end as u32);
@@ -148,10 +157,19 @@ impl Gathering {
             if bytes.is_empty() && bytes.capacity() > KEPT_BYTES {
                 *bytes = Vec::new();
             }
-            if sent?.count == 0 {
+            if sent? == 0 {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Takes what is there to the host, with the end of the last message; gives how many it took.
+    fn cross(&mut self, tail: &[u8], port: &dyn StreamPort) -> Asked<usize> {
+        // After an error the next is handed over at once, so that whoever sends it is told.
+        self.room = (0, 0);
+        let Sent { count, gather, gather_bytes } = port.send(&self.messages, tail)?;
+        self.room = (gather as usize, gather_bytes as usize);
+        Ok((count as usize).min(self.messages.ends.len()))
     }
 }

@@ -17,6 +17,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::Stream;
 use greenroom_abi::RemoteError;
+use greenroom_abi::kind::DecodeError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -261,9 +262,9 @@ impl Channel {
         Ok(self.port.borrow().clone().expect("only a breach takes it away"))
     }
 
-    /// Decodes what was received, or is to be sent.
-    fn decode<T: DeserializeOwned>(&self, part: Part, message: &[u8]) -> Asked<T> {
-        self.dialog.decode(part, message).inspect_err(|_| self.hang_up())
+    /// What came of decoding what was received, or is to be sent.
+    fn judge<T>(&self, part: Part, decoded: Result<T, DecodeError>) -> Asked<T> {
+        self.dialog.judge(part, decoded).inspect_err(|_| self.hang_up())
     }
 
     /// Hands over what was gathered.

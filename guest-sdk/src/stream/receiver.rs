@@ -12,8 +12,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
-use greenroom_abi::RemoteError;
 use greenroom_abi::kind::Lagged;
+use greenroom_abi::{RemoteError, payload};
 use serde::de::DeserializeOwned;
 
 use super::Channel;
@@ -51,26 +51,28 @@ impl<R> Item<R> {
 struct Taken {
     bytes: Vec<u8>,
     ends: Vec<u32>,
+    /// The end of the last of them, behind the bytes.
+    tail: Vec<u8>,
     /// How many of them have been given on, and how many bytes those have.
     given: (usize, usize),
 }
 
-impl From<Messages> for Taken {
-    fn from(Messages { bytes, ends }: Messages) -> Self {
-        Self { bytes, ends, given: (0, 0) }
-    }
-}
-
 impl Taken {
+    fn new(Messages { bytes, ends }: Messages, tail: Vec<u8>) -> Self {
+        Self { bytes, ends, tail, given: (0, 0) }
+    }
+
     fn is_empty(&self) -> bool {
         self.given.0 == self.ends.len()
     }
 
-    fn next(&mut self) -> Option<&[u8]> {
+    /// The next, and its end that lies apart.
+    fn next(&mut self) -> Option<(&[u8], Vec<u8>)> {
         let (count, start) = self.given;
         let end = *self.ends.get(count)? as usize;
         self.given = (count + 1, end);
-        Some(&self.bytes[start..end])
+        let tail = if self.is_empty() { mem::take(&mut self.tail) } else { Vec::new() };
+        Some((&self.bytes[start..end - tail.len()], tail))
     }
 }
 
@@ -104,9 +106,9 @@ impl<R: DeserializeOwned> Source<R> {
                 Ok(port) => port,
                 Err(breach) => return self.fail(breach),
             };
-            if let Some(message) = self.taken.next() {
-                let decoded = self.channel.decode(self.channel.receives, message);
-                return match decoded {
+            if let Some((message, tail)) = self.taken.next() {
+                let decoded = payload::decode_joined(message, tail);
+                return match self.channel.judge(self.channel.receives, decoded) {
                     Ok(message) => Poll::Ready(Item::Message(message)),
                     Err(breach) => self.fail(breach),
                 };
@@ -122,7 +124,7 @@ impl<R: DeserializeOwned> Source<R> {
             match port.receive(self.batch) {
                 Ok(batch) => {
                     self.end = batch.ended.then_some(Ok(()));
-                    self.taken = batch.messages.into();
+                    self.taken = Taken::new(batch.messages, batch.tail);
                     if batch.lost > 0 {
                         return Poll::Ready(Item::Lost(batch.lost));
                     }

@@ -4,11 +4,12 @@
 //! at all, and the messages of one task keep their order.
 
 use std::marker::PhantomData;
+use std::mem;
 use std::pin::pin;
 use std::rc::Rc;
 
 use futures_util::{Stream, StreamExt as _};
-use greenroom_abi::RemoteError;
+use greenroom_abi::{RemoteError, payload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -48,7 +49,7 @@ impl<S> Sender<S> {
     /// Sends what `add` adds, once there is room.
     async fn admit(
         &self,
-        add: impl FnOnce(&mut Gathering, &dyn StreamPort) -> Asked<Added>,
+        mut add: impl FnMut(&mut Gathering, &dyn StreamPort) -> Asked<Added>,
     ) -> Result<(), RemoteError> {
         let port = self.channel.port()?;
         let mut added = add(&mut self.channel.gathering.borrow_mut(), &*port)?;
@@ -59,11 +60,15 @@ impl<S> Sender<S> {
                     return Ok(());
                 }
                 Added::Taken => return Ok(()),
-                Added::Refused(message) => {
+                Added::Refused(encoded) => {
                     let port = self.channel.port()?;
                     port.clone().writable().await;
                     self.channel.port()?;
-                    added = self.channel.gathering.borrow_mut().add_encoded(message, &*port)?;
+                    let gathering = &mut self.channel.gathering.borrow_mut();
+                    added = match encoded {
+                        Some(message) => gathering.add_encoded(message, &*port)?,
+                        None => add(gathering, &*port)?,
+                    };
                 }
             }
         }
@@ -91,12 +96,12 @@ impl<S: Serialize> Sender<S> {
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
-    pub async fn send_encoded(&self, message: Vec<u8>) -> Result<(), RemoteError>
+    pub async fn send_encoded(&self, mut message: Vec<u8>) -> Result<(), RemoteError>
     where
         S: DeserializeOwned,
     {
-        let _fits: S = self.channel.decode(self.channel.sends, &message)?;
-        self.admit(|gathering, port| gathering.add_encoded(message, port)).await
+        let _fits: S = self.channel.judge(self.channel.sends, payload::decode(&message))?;
+        self.admit(|gathering, port| gathering.add_encoded(mem::take(&mut message), port)).await
     }
 
     /// Sends messages one after the other, waiting only where the peer is full.

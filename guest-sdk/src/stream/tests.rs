@@ -10,6 +10,7 @@ use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::jo
 use greenroom_abi::RemoteError;
 use greenroom_abi::kind::{EncodeError, Lagged, MsgTypeError, StreamClosed};
 use serde::ser::SerializeSeq as _;
+use serde_bytes::ByteBuf;
 
 use super::{Channel, MsgStream, Overrun, StreamOptions};
 use crate::boundary::StreamPort as _;
@@ -24,7 +25,7 @@ fn stream() -> (Numbers, Rc<Wire>) {
 }
 
 /// As [`stream`], of messages of another type.
-fn other_stream<S>() -> (MsgStream<S, i64>, Rc<Wire>) {
+fn other_stream<S, R>() -> (MsgStream<S, R>, Rc<Wire>) {
     let wire = Rc::new(Wire::default());
     (MsgStream::new(Channel::of_caller(wire.clone(), dialog()), StreamOptions::new()), wire)
 }
@@ -77,7 +78,7 @@ fn what_is_gathered_is_handed_over_when_the_task_waits() {
     assert_eq!(wire.sent::<i64>(), (0..20).collect::<Vec<_>>());
     assert_eq!(wire.crossings(), 4);
     let text = "long".repeat(1000);
-    let (stream, wire) = other_stream::<String>();
+    let (stream, wire) = other_stream::<String, i64>();
     wire.make_room(100);
     wire.let_gather(10);
     settle(async {
@@ -119,7 +120,7 @@ fn closing_hands_over_what_was_gathered() {
 
 #[test]
 fn a_value_that_cannot_be_encoded_leaves_nothing_behind() {
-    let (stream, wire) = other_stream::<Option<Refused>>();
+    let (stream, wire) = other_stream::<Option<Refused>, i64>();
     wire.make_room(100);
     wire.let_gather(10);
     settle(async {
@@ -420,7 +421,7 @@ fn who_gathers_is_told_by_the_next_send_that_the_stream_is_over() {
 
 #[test]
 fn what_does_not_fit_beside_others_goes_alone() {
-    let (stream, wire) = other_stream::<String>();
+    let (stream, wire) = other_stream::<String, i64>();
     wire.make_room(100);
     wire.let_gather(10);
     settle(async {
@@ -431,4 +432,32 @@ fn what_does_not_fit_beside_others_goes_alone() {
         assert_eq!(wire.sent::<String>().iter().map(String::len).collect::<Vec<_>>(), [0, 5, 5000]);
     })
     .expect("there is room");
+}
+
+#[test]
+fn large_byte_strings_go_and_come_between_others() {
+    let (mut stream, wire) = other_stream::<ByteBuf, ByteBuf>();
+    let (small, large) = (ByteBuf::from(vec![1; 10]), ByteBuf::from(vec![2; 100_000]));
+    wire.make_room(4);
+    wire.let_gather(10);
+    settle(async {
+        for message in [&small, &small, &large] {
+            stream.send(message.clone()).await.expect("sent");
+        }
+        assert_eq!(wire.crossings(), 3, "what was gathered goes before");
+        stream.send(small.clone()).await.expect("sent");
+    })
+    .expect("there is room");
+    {
+        let mut waits = pin!(stream.send(large.clone()));
+        assert!(settle(waits.as_mut()).is_none(), "there is no room");
+        wire.make_room(1);
+        settle(waits).expect("there is room").expect("sent");
+    }
+    let all = [&small, &small, &large, &small, &large].map(Clone::clone);
+    assert_eq!(wire.sent::<ByteBuf>(), all);
+    wire.arrive(all.clone());
+    wire.end();
+    let received: Vec<ByteBuf> = settle(stream.by_ref().try_collect()).expect("all there").expect("no error");
+    assert_eq!(received, all);
 }

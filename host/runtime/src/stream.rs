@@ -117,18 +117,26 @@ impl MsgStream {
         Ok(room)
     }
 
-    /// Copies and sends the first of the messages that lie there, one behind the other, and end at these
-    /// places: as many as the receiver has room for. Gives how many those are; the others are not copied.
+    /// Copies and sends the first of the messages that lie in these two places, one behind the other, and end
+    /// so far from the beginning: as many as the receiver has room for. Gives how many those are; the others are not copied.
     ///
     /// # Errors
     /// As [`MsgStream::send`], where it is the first that cannot be sent; [`EncodeError`] if they do not
     /// end so.
-    pub fn try_send_all(&self, bytes: &[u8], mut ends: Vec<u32>) -> Result<usize, Box<RemoteError>> {
+    pub fn try_send_all(
+        &self,
+        [bytes, tail]: [&[u8]; 2],
+        mut ends: Vec<u32>,
+    ) -> Result<usize, Box<RemoteError>> {
         let wrong = |error: WrongEnds| RemoteError::of(&EncodeError { reason: error.to_string() });
-        let count = self.dialog.admit(sizes(bytes.len(), &ends).map_err(wrong)?)?;
+        let count = self.dialog.admit(sizes(bytes.len() + tail.len(), &ends).map_err(wrong)?)?;
         ends.truncate(count);
         if let Some(end) = ends.last() {
-            let bytes = Bytes::copy_from_slice(&bytes[..*end as usize]);
+            let end = *end as usize;
+            let bytes = match end.checked_sub(bytes.len()) {
+                None | Some(0) => Bytes::copy_from_slice(&bytes[..end]),
+                Some(rest) => Bytes::from([bytes, &tail[..rest]].concat()),
+            };
             self.dialog.send(Messages::new(bytes, ends).map_err(wrong)?)?;
         }
         Ok(count)

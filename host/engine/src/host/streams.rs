@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use greenroom_abi::RemoteError;
-use greenroom_runtime::{Batch, Messages, MsgStream, Overrun, Room, StreamOptions};
+use greenroom_abi::{RemoteError, payload};
+use greenroom_runtime::{Batch, MsgStream, Overrun, Room, StreamOptions};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource, ResourceType, WasmList};
 
@@ -64,24 +64,21 @@ struct OfferedRecord {
     ends: Vec<u32>,
 }
 
-impl From<Messages> for MessagesRecord {
-    fn from(messages: Messages) -> Self {
-        let (bytes, ends) = messages.into_parts();
-        Self { bytes, ends }
-    }
-}
-
 #[derive(Clone, Debug, Default, ComponentType, Lower)]
 #[component(record)]
 struct BatchRecord {
     lost: u64,
     messages: MessagesRecord,
+    tail: Bytes,
     ended: bool,
 }
 
 impl From<Batch> for BatchRecord {
     fn from(Batch { lost, messages, ended }: Batch) -> Self {
-        Self { lost, messages: messages.into(), ended }
+        let (mut bytes, ends) = messages.into_parts();
+        let last = ends.len().checked_sub(2).map_or(0, |before| ends[before] as usize);
+        let tail = payload::split(&bytes[last..]).map_or(Bytes::new(), |at| bytes.split_off(last + at));
+        Self { lost, messages: MessagesRecord { bytes, ends }, tail, ended }
     }
 }
 
@@ -107,8 +104,10 @@ fn send(
     store: &mut StoreContextMut<'_, Host>,
     this: &Resource<Stream>,
     OfferedRecord { bytes, ends }: OfferedRecord,
+    tail: &WasmList<u8>,
 ) -> wasmtime::Result<Result<SentRecord, Box<RemoteError>>> {
-    let sent = store.data().table.get(this)?.shared.try_send_all(bytes.as_le_slice(&*store), ends);
+    let parts = [bytes.as_le_slice(&*store), tail.as_le_slice(&*store)];
+    let sent = store.data().table.get(this)?.shared.try_send_all(parts, ends);
     let Stream { shared, pace } = store.data_mut().table.get_mut(this)?;
     Ok(sent.map(|count| {
         let Room { messages, bytes } = pace.gather(count as u32, Instant::now(), shared.room());
@@ -172,8 +171,8 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     type Store<'a> = StoreContextMut<'a, Host>;
     instance.func_wrap(
         "[method]msg-stream.send",
-        |mut store: Store<'_>, (this, messages): (Resource<Stream>, OfferedRecord)| {
-            Ok((record(send(&mut store, &this, messages)?),))
+        |mut store: Store<'_>, (this, messages, tail): (Resource<Stream>, OfferedRecord, WasmList<u8>)| {
+            Ok((record(send(&mut store, &this, messages, &tail)?),))
         },
     )?;
     instance.func_wrap(
