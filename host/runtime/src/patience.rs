@@ -22,7 +22,7 @@ const SOON: Duration = Duration::from_micros(200);
 /// How much a look in vain costs, in looks that were worth it.
 const VAIN: u32 = 8;
 
-/// How much an attempt may lose before it is given up, and how much can be won at most.
+/// How much the first attempt may lose before it is given up, and how much can be won at most.
 const STAKE: u32 = 3 * VAIN;
 const MAX_WON: u32 = 8 * VAIN;
 
@@ -117,7 +117,8 @@ impl Patience {
     fn lose(&mut self) {
         self.stake = self.stake.saturating_sub(VAIN);
         if self.stake == 0 {
-            self.stake = STAKE;
+            // Who has given up tries again with a single look.
+            self.stake = VAIN;
             self.rest = self.next_rest;
             self.next_rest = MAX_REST.min(2 * self.next_rest);
         }
