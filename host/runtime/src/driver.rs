@@ -167,8 +167,8 @@ impl Driver {
                 progress = true;
             }
             // What has been read comes first.
-            match if self.session.has_events() { Ok(true) } else { self.poll_input(cx) } {
-                Ok(read) => progress |= read,
+            let mut again = match if self.session.has_events() { Ok(true) } else { self.poll_input(cx) } {
+                Ok(read) => read,
                 Err(broken) => {
                     // The session's last frame says why; a peer that cannot take it now never will.
                     if let Broken::Violated(_) = broken {
@@ -176,9 +176,9 @@ impl Driver {
                     }
                     return Poll::Ready(broken);
                 }
-            }
+            };
             self.poll_timer(cx);
-            progress |= self.handle_portion();
+            progress |= again | self.handle_portion();
             if self.retiring && self.session.open_contexts() == 0 {
                 self.session.goodbye("nobody has a portal to the actor any more");
             }
@@ -187,6 +187,7 @@ impl Driver {
                     if wrote && self.session.open_contexts() == 0 {
                         // Who has had its last answer often asks at once.
                         self.pipe.hurry();
+                        again = true;
                     }
                     progress |= wrote;
                 }
@@ -205,7 +206,8 @@ impl Driver {
                 // After those that have begun or ended.
                 break;
             }
-            if !progress {
+            if !again {
+                // Whatever comes from now on wakes this task.
                 if self.patience.looks(&System) {
                     // All others come first, and the reactor.
                     let _ = pin!(tokio::task::yield_now()).poll(cx);
