@@ -116,13 +116,18 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Remote
     payload::encode(value).map_err(|error| RemoteError::of(&error))
 }
 
-/// As [`encode`], behind what is there already; after an error, nothing of the value is.
+/// As [`encode`], behind what is there already, unless it is a large byte string: then `take` is given its
+/// head and its content. Says whether the value was encoded. After an error, nothing of it is there.
 ///
 /// # Errors
 /// As there.
-pub(crate) fn encode_into<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(), RemoteError> {
+pub(crate) fn encode_or_offer<T: Serialize + ?Sized>(
+    value: &T,
+    bytes: &mut Vec<u8>,
+    take: impl FnOnce(Vec<u8>, &[u8]),
+) -> Result<bool, RemoteError> {
     let before = bytes.len();
-    payload::encode_into(value, bytes).map_err(|error| {
+    payload::encode_or_offer(value, bytes, take).map_err(|error| {
         bytes.truncate(before);
         RemoteError::of(&error)
     })

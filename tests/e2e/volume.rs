@@ -332,3 +332,33 @@ fn d7_a_large_message_holds_up_neither_calls_nor_a_cancel() {
         world.end().await;
     });
 }
+
+#[test]
+fn byte_strings_of_all_sizes_come_back_as_they_were() {
+    undisturbed(async |place| {
+        let world = world(place).await;
+        let opened = world.root().open_context("faults/flood:mirror", nothing(), CallOptions::default());
+        let (context, _) = opened.await.expect("it starts");
+        let stream = context.open_stream(StreamOptions::default()).expect("opens");
+        let sizes = [0, 1, 5 << 20, 23, 24, 1 << 20, 0xff, 0x100, 16_383, 16_384, 0, 0xffff, 0x1_0000, 17];
+        let messages = sizes.map(|size: usize| {
+            let content = ByteBuf::from((0..size).map(|at| (at % 251) as u8).collect::<Vec<_>>());
+            Bytes::from(payload::encode(&content).expect("it can be encoded"))
+        });
+        let send = async {
+            for message in &messages {
+                stream.send(message.clone()).await.expect("it is taken");
+            }
+            stream.close();
+        };
+        let receive = async {
+            for message in &messages {
+                let received = stream.receive().await.expect("no failure");
+                assert!(received.as_ref() == Some(message), "one of {} bytes", message.len());
+            }
+            assert_eq!(stream.receive().await, Ok(None));
+        };
+        tokio::join!(send, receive);
+        world.end().await;
+    });
+}

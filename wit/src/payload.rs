@@ -10,7 +10,7 @@ mod byte_string;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use byte_string::{APART_BYTES, decode_joined, offer, split};
+pub use byte_string::{APART_BYTES, decode_joined, encode_or_offer, split};
 
 use crate::kind::{DecodeError, EncodeError};
 
@@ -78,7 +78,7 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, EncodeError> 
 ///
 /// # Errors
 /// As there.
-pub fn encode_into<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn encode_into<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
     match ciborium::into_writer(value, bytes) {
         Ok(()) => Ok(()),
         Err(ciborium::ser::Error::Io(never)) => Err(EncodeError { reason: never.to_string() }),

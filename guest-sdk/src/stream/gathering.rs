@@ -11,13 +11,12 @@ use std::cell::RefCell;
 use std::mem;
 use std::rc::Rc;
 
-use greenroom_abi::payload;
 use serde::Serialize;
 
 use super::Channel;
 use crate::bindings::greenroom::portal::streams::{Messages, Sent};
 use crate::boundary::{Asked, StreamPort};
-use crate::contract::encode_into;
+use crate::contract::encode_or_offer;
 
 /// How much memory is kept for the next messages.
 const KEPT_BYTES: usize = 128 * 1024;
@@ -75,14 +74,30 @@ pub(super) enum Added {
 
 impl Gathering {
     pub(super) fn add<T: Serialize>(&mut self, message: &T, port: &dyn StreamPort) -> Asked<Added> {
-        if let Some(added) = payload::offer(message, |head, tail| self.add_apart(head, tail, port)) {
-            return added;
+        loop {
+            let before = self.end();
+            // What was left by a value whose encoding has panicked.
+            self.messages.bytes.truncate(before);
+            let Self { messages, room } = self;
+            let mut sent = None;
+            let encoded = encode_or_offer(message, &mut messages.bytes, |head, tail| {
+                if before == 0 {
+                    let end = u32::try_from(head.len() + tail.len()).unwrap_or(u32::MAX);
+                    sent = Some(cross(&Messages { bytes: head, ends: vec![end] }, tail, room, port));
+                }
+            })?;
+            if encoded {
+                return self.added(before, port);
+            }
+            match sent {
+                Some(sent) => return Ok(if sent? == 0 { Added::Refused(None) } else { Added::Taken }),
+                // It goes alone.
+                None => self.hand_over(port)?,
+            }
+            if !self.messages.ends.is_empty() {
+                return Ok(Added::Refused(None));
+            }
         }
-        let before = self.end();
-        // What was left by a value whose encoding has panicked.
-        self.messages.bytes.truncate(before);
-        encode_into(message, &mut self.messages.bytes)?;
-        self.added(before, port)
     }
 
     pub(super) fn add_encoded(&mut self, message: Vec<u8>, port: &dyn StreamPort) -> Asked<Added> {
@@ -94,21 +109,6 @@ impl Gathering {
             self.messages.bytes.extend_from_slice(&message);
         }
         self.added(before, port)
-    }
-
-    /// Hands over a message whose end lies apart, by itself.
-    fn add_apart(&mut self, head: Vec<u8>, tail: &[u8], port: &dyn StreamPort) -> Asked<Added> {
-        self.hand_over(port)?;
-        let Messages { bytes, ends } = &mut self.messages;
-        if !ends.is_empty() {
-            return Ok(Added::Refused(None));
-        }
-        ends.push(u32::try_from(head.len() + tail.len()).unwrap_or(u32::MAX));
-        *bytes = head;
-        let sent = self.cross(tail, port);
-        self.messages.bytes.clear();
-        self.messages.ends.clear();
-        Ok(if sent? == 0 { Added::Refused(None) } else { Added::Taken })
     }
 
     /// Where the last message ends.
@@ -147,7 +147,7 @@ impl Gathering {
     pub(super) fn hand_over(&mut self, port: &dyn StreamPort) -> Asked<()> {
         self.messages.bytes.truncate(self.end());
         while !self.messages.ends.is_empty() {
-            let sent = self.cross(&[], port);
+            let sent = cross(&self.messages, &[], &mut self.room, port);
             let Messages { bytes, ends } = &mut self.messages;
             let count = *sent.as_ref().unwrap_or(&ends.len());
             let end = ends[..count].last().map_or(0, |end| *end as usize);
@@ -163,13 +163,14 @@ impl Gathering {
         }
         Ok(())
     }
+}
 
-    /// Takes what is there to the host, with the end of the last message; gives how many it took.
-    fn cross(&mut self, tail: &[u8], port: &dyn StreamPort) -> Asked<usize> {
-        // After an error the next is handed over at once, so that whoever sends it is told.
-        self.room = (0, 0);
-        let Sent { count, gather, gather_bytes } = port.send(&self.messages, tail)?;
-        self.room = (gather as usize, gather_bytes as usize);
-        Ok((count as usize).min(self.messages.ends.len()))
-    }
+/// Takes messages to the host, the end of the last of which may lie apart. Gives how many it took, and
+/// has in `room` how many, and how many bytes, may be gathered behind them.
+fn cross(messages: &Messages, tail: &[u8], room: &mut (usize, usize), port: &dyn StreamPort) -> Asked<usize> {
+    // After an error the next is handed over at once, so that whoever sends it is told.
+    *room = (0, 0);
+    let Sent { count, gather, gather_bytes } = port.send(messages, tail)?;
+    *room = (gather as usize, gather_bytes as usize);
+    Ok((count as usize).min(messages.ends.len()))
 }

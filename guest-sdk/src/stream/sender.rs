@@ -4,7 +4,6 @@
 //! at all, and the messages of one task keep their order.
 
 use std::marker::PhantomData;
-use std::mem;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -96,12 +95,14 @@ impl<S: Serialize> Sender<S> {
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
-    pub async fn send_encoded(&self, mut message: Vec<u8>) -> Result<(), RemoteError>
+    pub async fn send_encoded(&self, message: Vec<u8>) -> Result<(), RemoteError>
     where
         S: DeserializeOwned,
     {
         let _fits: S = self.channel.judge(self.channel.sends, payload::decode(&message))?;
-        self.admit(|gathering, port| gathering.add_encoded(mem::take(&mut message), port)).await
+        let mut message = Some(message);
+        let mut take = || message.take().expect("what is refused comes back encoded");
+        self.admit(|gathering, port| gathering.add_encoded(take(), port)).await
     }
 
     /// Sends messages one after the other, waiting only where the peer is full.

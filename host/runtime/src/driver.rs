@@ -177,7 +177,6 @@ impl Driver {
                     return Poll::Ready(broken);
                 }
             };
-            self.poll_timer(cx);
             progress |= again | self.handle_portion();
             if self.retiring && self.session.open_contexts() == 0 {
                 self.session.goodbye("nobody has a portal to the actor any more");
@@ -193,12 +192,14 @@ impl Driver {
                 }
                 Err(broken) => return Poll::Ready(broken),
             }
-            if progress {
-                self.patience.worked();
-            }
             self.settle();
             self.link.room().look(|| self.session.unsent_in_all() + self.output.size());
             self.spent.sweep(|block| self.blocks.put(block, now()));
+            // Whatever comes before it may set it.
+            again |= self.poll_timer(cx);
+            if progress {
+                self.patience.worked();
+            }
             if self.session.is_closed() && self.output.size() == 0 && !self.session.has_output() {
                 return Poll::Ready(Broken::Parted);
             }
@@ -327,7 +328,9 @@ impl Driver {
         }
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>) {
+    /// Does what is due; says whether anything was.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut due = false;
         while let Some(deadline) =
             self.session.poll_timeout().into_iter().chain(self.blocks.poll_timeout()).min()
         {
@@ -336,11 +339,13 @@ impl Driver {
                 self.timer.as_mut().reset(deadline.into());
             }
             if self.timer.as_mut().poll(cx).is_pending() {
-                return;
+                break;
             }
             self.session.handle_timeout(now());
             self.blocks.handle_timeout(now());
+            due = true;
         }
+        due
     }
 
     fn poll_output(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {

@@ -216,6 +216,15 @@ mod tests {
     }
 
     #[test]
+    fn tries_again_with_a_single_look() {
+        let mut waits = Waits::new();
+        let looked: Vec<bool> = (0..300).map(|_| waits.wait(Duration::from_micros(150)).0).collect();
+        let looks: Vec<usize> = (0..300).filter(|at| looked[*at]).collect();
+        let rest = REST as usize;
+        assert_eq!(looks, [1, 2, 3, 4 + rest, 5 + 3 * rest]);
+    }
+
+    #[test]
     fn gives_up_where_looking_keeps_the_other_from_running() {
         let mut waits = Waits::new();
         let looked = (0..100_000).filter(|_| waits.wait(Duration::from_micros(150)).0).count();

@@ -221,7 +221,34 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use greenroom_runtime::Messages;
+
     use super::*;
+
+    #[test]
+    fn the_content_of_a_large_last_message_lies_apart() {
+        let large = [&b"\x59\x4e\x20"[..], &[7; 20_000]].concat();
+        // The messages, and how much of them lies apart.
+        let cases: [(&[&[u8]], usize); 6] = [
+            (&[], 0),
+            (&[&large], 20_000),
+            (&[b"\x01", b"\x02"], 0),
+            (&[b"\x01", &large], 20_000),
+            (&[&large, b"\x01"], 0),
+            (&[&large, b""], 0),
+        ];
+        for (messages, apart) in cases {
+            let all = Bytes::from(messages.concat());
+            let ends = messages.iter().scan(0, |end, message| {
+                *end += message.len() as u32;
+                Some(*end)
+            });
+            let messages = Messages::new(all.clone(), ends.collect()).expect("they end there");
+            let record = BatchRecord::from(Batch { lost: 0, messages, ended: false });
+            assert_eq!([&record.messages.bytes[..], &record.tail].concat(), all);
+            assert_eq!(record.tail.len(), apart);
+        }
+    }
 
     const AMPLE: Room = Room { messages: 1000, bytes: 1 << 20 };
 

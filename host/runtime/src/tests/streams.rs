@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use greenroom_abi::kind::{Lagged, StreamClosed, StreamOverrun};
+use greenroom_abi::kind::{EncodeError, Lagged, StreamClosed, StreamOverrun};
 use greenroom_abi::payload::decode;
 use tokio::time::{Instant, timeout};
 
@@ -114,6 +114,30 @@ async fn d5_messages_go_both_ways_and_closing_ends_one() {
     assert_eq!(number(&stream).await, None);
     assert_eq!(number(&stream).await, None);
     assert_eq!(context.wait_for_result().await, value("done"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn d5_messages_may_lie_in_two_places() {
+    let (_world, leaf) = world(&Sent::default()).await;
+    let context = open(&leaf, "talk:double", Bytes::new()).await;
+    let stream = context.open_stream(StreamOptions::default()).expect("opens");
+    tokio::time::sleep(MOMENT).await;
+    let one = message(1000);
+    for cut in 0..=one.len() {
+        let sent = stream.try_send_all([&one[..cut], &one[cut..]], vec![one.len() as u32]);
+        assert_eq!(sent, Ok(1));
+        assert_eq!(number(&stream).await, Some(2000));
+    }
+    // Far more than there is room for.
+    let sent = stream.try_send_all([&[1; 700], &[2; 1300]], (1..=2000).collect()).expect("is taken");
+    assert!((701..2000).contains(&sent), "{sent}");
+    for at in 0..sent {
+        assert_eq!(number(&stream).await, Some(if at < 700 { 2 } else { 4 }));
+    }
+    for ends in [&[][..], &[1], &[1, 3], &[2, 1, 2], &[u32::MAX]] {
+        let error = stream.try_send_all([&[1], &[2]], ends.to_vec()).expect_err("they end elsewhere");
+        assert!(error.is::<EncodeError>(), "{ends:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -62,6 +62,17 @@ pub mod flood {
         }
         Ok(length)
     }
+
+    /// Gives each payload back, until there are no more.
+    #[context]
+    pub async fn mirror(mut ctx: Context<(), ByteBuf, ByteBuf>) -> Result<(), Fault> {
+        ctx.started(())?;
+        let mut stream = ctx.open_stream()?;
+        while let Some(bytes) = stream.receive().await? {
+            stream.send(bytes).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Functions that take no time.
