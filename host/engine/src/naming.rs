@@ -4,8 +4,8 @@
 //! Invariant: a name that could mean two functions means neither, unless it is one's own name.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
+use foldhash::fast::RandomState;
 use greenroom_abi::FunctionName;
 use greenroom_runtime::FunctionId;
 use greenroom_wire::control::EnabledModule;
@@ -14,11 +14,26 @@ use crate::inspect::{Export, canonical, same_name, short_names};
 
 /// The names under which functions are found.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
-    /// Each function's own name.
-    own: HashMap<String, FunctionId>,
-    /// The shorter ones; none where two functions have it.
-    short: HashMap<String, Option<FunctionId>>,
+pub(crate) struct Names(HashMap<String, Meaning, RandomState>);
+
+/// What a name means.
+#[derive(Clone, Copy, Debug)]
+enum Meaning {
+    /// The function whose own name it is.
+    Own(FunctionId),
+    /// The only function that it is a shorter name of.
+    Short(FunctionId),
+    /// Two functions or more have it as a shorter name.
+    Ambiguous,
+}
+
+impl Meaning {
+    fn function(self) -> Option<FunctionId> {
+        match self {
+            Self::Own(id) | Self::Short(id) => Some(id),
+            Self::Ambiguous => None,
+        }
+    }
 }
 
 impl Names {
@@ -32,15 +47,17 @@ impl Names {
     ) -> Option<String> {
         let mut modules = modules(enabled, export).into_iter();
         let own = format!("{}:{}", modules.next().unwrap_or_default(), export.function);
-        match self.own.entry(canonical(&own).into_owned()) {
-            Entry::Occupied(_) => return None,
-            Entry::Vacant(place) => place.insert(id),
-        };
+        let meaning = self.0.entry(canonical(&own).into_owned()).or_insert(Meaning::Ambiguous);
+        if let Meaning::Own(_) = meaning {
+            return None;
+        }
+        *meaning = Meaning::Own(id);
         for module in modules {
             let short = canonical(&format!("{module}:{}", export.function)).into_owned();
-            let meant = self.short.entry(short).or_insert(Some(id));
-            if *meant != Some(id) {
-                *meant = None;
+            match self.0.entry(short).or_insert(Meaning::Short(id)) {
+                Meaning::Own(_) => {}
+                Meaning::Short(other) if *other == id => {}
+                meaning => *meaning = Meaning::Ambiguous,
             }
         }
         Some(own)
@@ -48,16 +65,21 @@ impl Names {
 
     /// The function of a name.
     pub(crate) fn find(&self, name: &FunctionName<'_>) -> Option<FunctionId> {
-        let name = canonical(name.text());
-        self.own.get(&*name).copied().or_else(|| self.short.get(&*name).copied().flatten())
+        self.0.get(&*canonical(name.text())).copied().and_then(Meaning::function)
     }
 
     /// Some function of the module of that name.
     pub(crate) fn of_module(&self, module: &str) -> Option<FunctionId> {
         let module = canonical(module);
-        let within = |name: &String| FunctionName::parse(name).is_ok_and(|name| name.module == module);
-        let own = self.own.iter().find(|(name, _)| within(name)).map(|(_, id)| *id);
-        own.or_else(|| self.short.iter().find(|(name, _)| within(name)).and_then(|(_, id)| *id))
+        let within = |name: &str| FunctionName::parse(name).is_ok_and(|name| name.module == module);
+        let mut short = None;
+        for (_, meaning) in self.0.iter().filter(|(name, _)| within(name)) {
+            if let Meaning::Own(id) = meaning {
+                return Some(*id);
+            }
+            short = short.or(meaning.function());
+        }
+        short
     }
 }
 
