@@ -4,6 +4,7 @@
 //! profile, release, and one selection of packages, all, so that the engine, six minutes'
 //! work, is compiled once for all chores. (What cargo selects decides which features the
 //! packages share: with another selection some differ, and with them all that depends on them.)
+//! Only what is shipped, and measured, is compiled for itself.
 
 use std::env;
 use std::ffi::OsString;
@@ -31,14 +32,23 @@ pub(crate) fn test(arguments: &[String]) -> anyhow::Result<ExitCode> {
     run_cargo(&cargo)
 }
 
+/// The profile and the selection of what is shipped: optimized as a whole, and without what only tests
+/// need, which is that tokio's clock, for the runtime's, can be stopped.
+const SHIPPED: [&str; 5] = ["--profile", "dist", "--workspace", "--exclude", "greenroom-runtime"];
+
+/// Builds the `greenroom` program as it is shipped: `target/dist/greenroom`.
+pub(crate) fn dist() -> anyhow::Result<ExitCode> {
+    run_cargo(&[&["build"], &SHIPPED[..], &["--bin", "greenroom"]].concat())
+}
+
 /// `cargo bench` of the benchmarks, after building the guests and the program they measure.
 pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<ExitCode> {
     guests::build()?;
-    let built = build()?;
+    let built = dist()?;
     if built != ExitCode::SUCCESS {
         return Ok(built);
     }
-    let mut cargo = vec!["bench", "--workspace", "--bench", "actors", "--"];
+    let mut cargo = [&["bench"], &SHIPPED[..], &["--bench", "actors", "--"]].concat();
     // What stands behind `--` elsewhere may stand there here, too.
     cargo.extend(arguments.iter().map(String::as_str).filter(|argument| *argument != "--"));
     run_cargo(&cargo)
