@@ -8,7 +8,7 @@ use std::io;
 
 use greenroom_abi::kind::{Exit, PermissionDenied};
 use greenroom_abi::{ActorId, RemoteError};
-use greenroom_transport::{Attachment, socket_pipe};
+use greenroom_transport::{Attachment, actor_pipe, socket_pipe};
 use greenroom_wire::Preamble;
 use greenroom_wire::control::{RequestId, ToActor};
 use uuid::Uuid;
@@ -19,7 +19,7 @@ use crate::tree::{Key, Record, Tree, check_name, obituary};
 /// and the other end.
 pub(crate) fn introduce(tree: &mut Tree, finder: Key, found: Key) -> io::Result<(ActorId, Attachment)> {
     let missing = || io::Error::from(io::ErrorKind::NotFound);
-    let (near, far) = socket_pipe()?;
+    let (near, far) = actor_pipe()?;
     let asker = tree.get_mut(finder).ok_or_else(missing)?;
     asker.peers.insert(found);
     let actor = asker.id.clone();
@@ -104,12 +104,11 @@ pub(crate) fn failed(reason: String) -> Box<RemoteError> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::io::{Read, Write};
-    use std::os::unix::net::UnixStream;
     use std::time::{Instant, SystemTime};
 
-    use greenroom_transport::Packet;
+    use greenroom_transport::{Packet, Pipe};
     use greenroom_wire::control::decode;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::mpsc;
 
     use super::*;
@@ -144,14 +143,10 @@ pub(crate) mod tests {
         (tree, keys, channels)
     }
 
-    pub(crate) fn heard(channel: &mut Channel) -> (ToActor, Option<UnixStream>) {
+    pub(crate) fn heard(channel: &mut Channel) -> (ToActor, Option<Attachment>) {
         let mut packet = channel.try_recv().expect("something was said");
         assert!(packet.attachments.len() <= 1);
-        let pipe = packet.attachments.pop().map(|attachment| match attachment {
-            Attachment::Fd(pipe) => UnixStream::from(pipe),
-            Attachment::Memory(_) => panic!("a socket"),
-        });
-        (decode(&packet.bytes).expect("a message"), pipe)
+        (decode(&packet.bytes).expect("a message"), packet.attachments.pop())
     }
 
     fn exits(channel: &mut Channel) -> Vec<String> {
@@ -168,22 +163,26 @@ pub(crate) mod tests {
         tree.get(key).expect("there").id.clone()
     }
 
-    fn connected(mut near: UnixStream, mut far: UnixStream) -> bool {
-        near.write_all(b"hello").expect("writes");
+    fn opened(pipe: Option<Attachment>) -> Pipe {
+        Pipe::from_attachment(pipe.expect("a pipe")).expect("opens")
+    }
+
+    async fn connected(mut near: Pipe, mut far: Pipe) -> bool {
+        near.write_all(b"hello").await.expect("writes");
         let mut bytes = [0; 5];
-        far.read_exact(&mut bytes).expect("reads");
+        far.read_exact(&mut bytes).await.expect("reads");
         bytes == *b"hello"
     }
 
-    #[test]
-    fn both_are_told_who_the_other_is_and_get_an_end() {
+    #[tokio::test]
+    async fn both_are_told_who_the_other_is_and_get_an_end() {
         let (mut tree, [_, one, two, _], [_, mut of_one, mut of_two, _]) = family();
         find(&mut tree, one, 7, "two");
         let (found, near) = heard(&mut of_one);
         assert_eq!(found, ToActor::Found { request: 7, result: Ok(Some(id(&tree, two))) });
         let (introduced, far) = heard(&mut of_two);
         assert_eq!(introduced, ToActor::Introduced { actor: id(&tree, one) });
-        assert!(connected(near.expect("a pipe"), far.expect("a pipe")));
+        assert!(connected(opened(near), opened(far)).await);
     }
 
     #[test]
@@ -207,25 +206,25 @@ pub(crate) mod tests {
         assert!(exits(&mut of_below).is_empty(), "it has no pipe but its parent's, and dies with it");
     }
 
-    #[test]
-    fn a_program_outside_finds_who_is_who_before_anything_else() {
+    #[tokio::test]
+    async fn a_program_outside_finds_who_is_who_before_anything_else() {
         let (mut tree, [operator, one, ..], [mut of_operator, mut of_one, ..]) = family();
         invite(&mut tree, operator, true, 5, &one.to_string(), "client".to_owned());
-        let (ToActor::Invited { request: 5, result: Ok(Some(guest)) }, Some(mut outside)) =
-            heard(&mut of_operator)
+        let (ToActor::Invited { request: 5, result: Ok(Some(guest)) }, outside) = heard(&mut of_operator)
         else {
             panic!("an invitation")
         };
+        let mut outside = opened(outside);
         assert_eq!(guest.name, "client");
         let (introduced, inside) = heard(&mut of_one);
         assert_eq!(introduced, ToActor::Introduced { actor: guest.clone() });
         let mut prefix = [0; Preamble::PREFIX];
-        outside.read_exact(&mut prefix).expect("reads");
+        outside.read_exact(&mut prefix).await.expect("reads");
         let mut item = vec![0; Preamble::length(prefix).expect("is short")];
-        outside.read_exact(&mut item).expect("reads");
+        outside.read_exact(&mut item).await.expect("reads");
         let preamble = Preamble { you: guest.clone(), peer: id(&tree, one) };
         assert_eq!(Preamble::decode(&item), Ok(preamble));
-        assert!(connected(outside, inside.expect("a pipe")));
+        assert!(connected(outside, opened(inside)).await);
 
         invite(&mut tree, operator, true, 6, &one.to_string(), "client".to_owned());
         let (ToActor::Invited { result: Ok(Some(other)), .. }, _) = heard(&mut of_operator) else {

@@ -32,6 +32,9 @@ const FILE_THREADS: usize = 16;
 /// The descriptors that an actor may have open beside those to its children and to others.
 const OPEN_FILES: u64 = 1024;
 
+/// The descriptors that the pipe to another takes.
+const PIPE_FILES: u64 = 2;
+
 /// From how many ports on the kernel is asked to leave all of them open.
 const MOST_PORTS: usize = 1024;
 
@@ -134,11 +137,11 @@ async fn serve(
             .init();
     }
     let _ = rustix::thread::set_name(&title(&init.id.name));
-    let mut attachments = attachments.into_iter();
-    let pipe = attachments.next().ok_or_else(|| io::Error::other("the pipe to the parent is missing"))?;
-    let fds = attachments.map(|attachment| match attachment {
+    let (pipe, attachments) = init.attached(attachments);
+    let pipe = Attachment::pipe(pipe).ok_or_else(|| io::Error::other("the pipe to the parent is missing"))?;
+    let fds = attachments.into_iter().map(|attachment| match attachment {
         Attachment::Fd(fd) => Ok(fd),
-        Attachment::Memory(_) => Err(io::Error::other("a descriptor was expected")),
+        Attachment::Shared(_) | Attachment::Memory(_) => Err(io::Error::other("a descriptor was expected")),
     });
     let mut fds = fds.collect::<io::Result<Vec<OwnedFd>>>()?;
     let mut folders = fds.split_off(init.components.min(fds.len()));
@@ -240,7 +243,7 @@ pub fn walls_around<'a>(
         without: Without::named(&init.without)?,
         purpose: Purpose::Actor,
         data_bytes: init.limits.data_bytes(),
-        open_files: OPEN_FILES.saturating_add(links as u64),
+        open_files: (links as u64).saturating_mul(PIPE_FILES).saturating_add(OPEN_FILES),
         cpu_seconds: None,
         folders,
         readable: code,

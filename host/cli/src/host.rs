@@ -226,7 +226,7 @@ impl Host {
     pub async fn invite(&self, portal: &Portal, name: &str) -> Result<OwnedFd, Box<RemoteError>> {
         match self.operator.invite(portal, name).await? {
             Attachment::Fd(pipe) => Ok(pipe),
-            Attachment::Memory(_) => {
+            Attachment::Shared(_) | Attachment::Memory(_) => {
                 Err(Box::new(RemoteError::new("IntroductionFailed", "not a descriptor")))
             }
         }

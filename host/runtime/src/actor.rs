@@ -321,10 +321,10 @@ impl Actor {
         end
     }
 
-    fn hear(&self, message: ToActor, mut attachments: Vec<Attachment>) {
+    fn hear(&self, message: ToActor, attachments: Vec<Attachment>) {
         match message {
             ToActor::Spawned { request, result } => {
-                let result = result.and_then(|child| match attachments.pop() {
+                let result = result.and_then(|child| match Attachment::pipe(attachments) {
                     Some(pipe) => {
                         // Its exit notice may be the very next message.
                         let exit = self.watch_peer(&child);
@@ -336,22 +336,25 @@ impl Actor {
             }
             ToActor::Ended { request, result } => self.0.port.ended(request, result),
             ToActor::Found { request, result } => {
-                let pipe = self.take_pipe(&mut attachments);
+                let pipe = self.take_pipe(attachments);
                 let met =
                     |found: Option<_>| found.map(|peer| self.meet(peer, pipe, Origin::Tree)).transpose();
                 self.0.port.found(request, result.and_then(met));
             }
             ToActor::FoundBeyond { request, actor } => {
-                let pipe = self.take_pipe(&mut attachments);
+                let pipe = self.take_pipe(attachments);
                 self.0.port.found(request, self.meet(actor, pipe, Origin::Beyond).map(Some));
             }
             ToActor::Listed { request, result, more } => self.0.port.listed(request, result, more),
             ToActor::LookedUp { request, result } => self.0.port.looked_up(request, result),
             ToActor::Invited { request, result } => {
-                self.0.port.invited(request, result.and_then(|guest| handed_over(guest, attachments.pop())));
+                self.0.port.invited(
+                    request,
+                    result.and_then(|guest| handed_over(guest, Attachment::pipe(attachments))),
+                );
             }
             ToActor::Introduced { actor } => {
-                let pipe = self.take_pipe(&mut attachments);
+                let pipe = self.take_pipe(attachments);
                 self.receive(actor, pipe);
             }
             ToActor::Exited { actor, exit } => {
@@ -372,8 +375,8 @@ impl Actor {
     }
 
     /// Takes the pipe of an introduction, and tells the broker, which counts those that lie about.
-    fn take_pipe(&self, attachments: &mut Vec<Attachment>) -> Option<Attachment> {
-        let pipe = attachments.pop();
+    fn take_pipe(&self, attachments: Vec<Attachment>) -> Option<Attachment> {
+        let pipe = Attachment::pipe(attachments);
         if pipe.is_some() {
             self.0.port.tell(&ToBroker::Taken);
         }

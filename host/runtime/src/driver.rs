@@ -15,8 +15,8 @@ use std::io::{self, IoSlice};
 use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Instant;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
 use foldhash::fast::RandomState;
@@ -24,7 +24,7 @@ use greenroom_abi::RemoteError;
 use greenroom_abi::kind::{ContextCancelled, PeerMisbehaved};
 use greenroom_transport::Pipe;
 use greenroom_wire::{Config, ContextId, Event, Outcome, Output, Parts, Role, Session, StartOptions, frame};
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, timeout_at};
 
@@ -55,6 +55,9 @@ const WRITE_BYTES: usize = 64 * 1024;
 /// other links: two buffers take less than a task's wake-up and can be waited for.
 const TURNS: usize = 2;
 
+/// What the timer is set to that is not to fire.
+const NEVER: Duration = Duration::from_hours(24 * 365);
+
 /// The one task that touches the pipe and the session.
 pub(crate) struct Driver {
     session: Session,
@@ -74,6 +77,7 @@ pub(crate) struct Driver {
     blocks: Blocks,
     /// Whether to leave once no context is open.
     retiring: bool,
+    /// Polled whenever it is set, and then it wakes the driver's task.
     timer: Pin<Box<Sleep>>,
     patience: Patience,
     portion: Portion,
@@ -121,7 +125,7 @@ impl Driver {
             spent: Spent::default(),
             blocks: Blocks::default(),
             retiring: false,
-            timer: Box::pin(tokio::time::sleep_until(now().into())),
+            timer: Box::pin(tokio::time::sleep_until((now() + NEVER).into())),
             patience: Patience::default(),
             portion: Portion::default(),
             actor,
@@ -160,33 +164,25 @@ impl Driver {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
-        for _ in 0..TURNS {
+        for turn in 0..TURNS {
             let mut progress = false;
-            while let Poll::Ready(Some(command)) = self.commands.poll_recv(cx) {
-                self.handle_command(command);
-                progress = true;
-            }
-            // What has been read comes first.
-            let mut again = match if self.session.has_events() { Ok(true) } else { self.poll_input(cx) } {
-                Ok(read) => read,
-                Err(broken) => {
-                    // The session's last frame says why; a peer that cannot take it now never will.
-                    if let Broken::Violated(_) = broken {
-                        let _ = self.poll_output(cx);
-                    }
-                    return Poll::Ready(broken);
+            // The first turn has said whom to wake.
+            if turn == 0 || !self.commands.is_empty() {
+                while let Poll::Ready(Some(command)) = self.commands.poll_recv(cx) {
+                    self.handle_command(command);
+                    progress = true;
                 }
-            };
-            progress |= again | self.handle_portion();
+            }
             if self.retiring && self.session.open_contexts() == 0 {
                 self.session.goodbye("nobody has a portal to the actor any more");
             }
+            let mut again = false;
             match self.poll_output(cx) {
                 Ok(wrote) => {
                     if wrote && self.session.open_contexts() == 0 {
                         // Who has had its last answer often asks at once.
                         self.pipe.hurry();
-                        again = true;
+                        again = self.retiring;
                     }
                     progress |= wrote;
                 }
@@ -195,25 +191,46 @@ impl Driver {
             self.settle();
             self.link.room().look(|| self.session.unsent_in_all() + self.output.size());
             self.spent.sweep(|block| self.blocks.put(block, now()));
-            // Whatever comes before it may set it.
-            again |= self.poll_timer(cx);
+            // What has been read comes first.
+            match if self.session.has_events() { Ok(true) } else { self.poll_input(cx) } {
+                Ok(read) => {
+                    again |= read;
+                    progress |= read;
+                }
+                Err(broken) => {
+                    // The session's last frame says why; a peer that cannot take it now never will.
+                    if let Broken::Violated(_) = broken {
+                        let _ = self.poll_output(cx);
+                    }
+                    return Poll::Ready(broken);
+                }
+            }
+            let called = self.handle_portion();
             if progress {
                 self.patience.worked();
             }
+            // Whatever comes before it may set it.
+            again |= self.poll_timer(cx);
             if self.session.is_closed() && self.output.size() == 0 && !self.session.has_output() {
                 return Poll::Ready(Broken::Parted);
             }
-            if self.session.has_events() {
-                // After those that have begun or ended.
+            if called {
+                // After those that have begun or ended, who often have something to send.
                 break;
             }
             if !again {
-                // Whatever comes from now on wakes this task.
-                if self.patience.looks(&System) {
+                if self.patience.looks(&System, self.pipe.place()) {
+                    if self.pipe.comes_soon() {
+                        continue;
+                    }
                     // All others come first, and the reactor.
                     let _ = pin!(tokio::task::yield_now()).poll(cx);
+                    return Poll::Pending;
                 }
-                return Poll::Pending;
+                // Whatever comes from now on wakes this task.
+                if self.pipe.poll_rest(cx).is_pending() {
+                    return Poll::Pending;
+                }
             }
         }
         cx.waker().wake_by_ref();
@@ -227,7 +244,7 @@ impl Driver {
                 Ok(true) => {
                     self.handle_events(usize::MAX);
                 }
-                Ok(false) => return Poll::Pending,
+                Ok(false) => ready!(self.pipe.poll_rest(cx)),
                 Err(_) => return Poll::Ready(()),
             }
         }
@@ -287,12 +304,15 @@ impl Driver {
     /// Reads what is there, up to one block; says whether anything was.
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
         let most = self.make_room();
-        let read = pin!(self.pipe.read_buf(&mut (&mut self.input).limit(most))).poll(cx);
+        let read = pin!(self.pipe.looking().read_buf(&mut (&mut self.input).limit(most))).poll(cx);
         if read.is_ready() {
             self.patience.came(&System);
         }
         match read {
             Poll::Pending => Ok(false),
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(Broken::Violated(error.to_string()))
+            }
             Poll::Ready(Err(_) | Ok(0)) => Err(Broken::Ended),
             Poll::Ready(Ok(_)) => match self.session.handle_input(&mut self.input, now()) {
                 Ok(()) => Ok(true),
@@ -335,9 +355,11 @@ impl Driver {
             self.session.poll_timeout().into_iter().chain(self.blocks.poll_timeout()).min()
         {
             // A timer that fires early costs one look; resetting it for every call costs more.
-            if self.timer.is_elapsed() || self.timer.deadline().into_std() > deadline {
-                self.timer.as_mut().reset(deadline.into());
+            let armed = !self.timer.is_elapsed() && self.timer.deadline().into_std() <= deadline;
+            if armed {
+                break;
             }
+            self.timer.as_mut().reset(deadline.into());
             if self.timer.as_mut().poll(cx).is_pending() {
                 break;
             }
@@ -356,33 +378,38 @@ impl Driver {
                 return Ok(wrote);
             }
             let parts = self.output.slices().map(IoSlice::new);
-            match Pin::new(&mut self.pipe).poll_write_vectored(cx, &parts) {
+            match self.pipe.poll_offer(cx, &parts) {
                 Poll::Pending => return Ok(wrote),
                 Poll::Ready(Ok(count)) if count > 0 => {
                     self.output.advance(count);
                     wrote = true;
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Err(Broken::Violated(error.to_string()));
+                }
                 Poll::Ready(_) => return Err(Broken::Unwritable),
             }
         }
     }
 
-    /// Handles what the session has to say, up to a portion; says whether it said anything.
+    /// Handles what the session has to say, up to a portion; says whether calls have begun or ended.
     fn handle_portion(&mut self) -> bool {
         if !self.session.has_events() {
             return false;
         }
-        let calls = self.portion.begin(&System);
-        self.handle_events(calls);
+        let place = self.pipe.place();
+        let calls = self.portion.begin(&System, place);
+        let left = self.handle_events(calls);
         if self.session.has_events() {
-            self.portion.cut(&System);
+            self.portion.cut(&System, place);
         }
-        true
+        left < calls
     }
 
-    /// Handles what the session has to say, until so many calls have begun or ended.
-    fn handle_events(&mut self, mut calls: usize) {
+    /// Handles what the session has to say, until so many calls have begun or ended; gives how many of
+    /// those are left.
+    fn handle_events(&mut self, mut calls: usize) -> usize {
         while calls > 0
             && let Some(event) = self.session.poll_event()
         {
@@ -435,6 +462,7 @@ impl Driver {
                 Event::Opened | Event::Pong { .. } | Event::Closed { .. } => {}
             }
         }
+        calls
     }
 
     /// Lets those send on of whose messages few wait.

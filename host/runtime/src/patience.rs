@@ -10,6 +10,8 @@
 
 use std::time::{Duration, Instant};
 
+use greenroom_transport::Place;
+
 use crate::clock::{Clock, Moment};
 
 /// For how long one looks: what it takes to wake the other side, and what that takes meanwhile. So it is
@@ -49,10 +51,21 @@ enum State {
     Busy,
     /// Looks for the first time. What is found then was there already, and costs no look at the clock.
     Glancing,
-    /// Looks, since then.
-    Looking(Moment),
+    /// Looks.
+    Looking(Look),
     /// Sleeps, since then.
     Sleeping(Instant),
+    /// Sleeps, as it will the next time: for how long is of no matter.
+    Resting,
+}
+
+/// Since when one looks.
+#[derive(Clone, Copy, Debug)]
+enum Look {
+    /// For what comes from another core.
+    Apart(Instant),
+    /// For what may come because another has been given the core of the one who looks.
+    Alone(Moment),
 }
 
 impl Default for Patience {
@@ -62,23 +75,35 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// There is nothing to do: whether to look again at once.
-    pub(crate) fn looks(&mut self, clock: &impl Clock) -> bool {
+    /// There is nothing to do: whether to look again at once, for what comes from that place.
+    pub(crate) fn looks(&mut self, clock: &impl Clock, place: Place) -> bool {
         match self.state {
-            State::Sleeping(_) => false,
+            State::Sleeping(_) | State::Resting => false,
+            _ if place == Place::Here => {
+                self.state = State::Resting;
+                false
+            }
+            State::Busy if self.rest > 1 => {
+                self.rest -= 1;
+                self.state = State::Resting;
+                false
+            }
             State::Busy => {
                 let looks = self.soon && self.rest == 0;
-                self.rest = self.rest.saturating_sub(1);
+                self.rest = 0;
                 self.state = if looks { State::Glancing } else { State::Sleeping(clock.now()) };
                 looks
             }
             State::Glancing => {
-                self.state = State::Looking(clock.moment());
+                self.state = State::Looking(match place {
+                    Place::Elsewhere => Look::Apart(clock.now()),
+                    Place::Unknown | Place::Here => Look::Alone(clock.moment()),
+                });
                 true
             }
-            State::Looking(since) => {
+            State::Looking(Look::Apart(since) | Look::Alone(Moment { at: since, .. })) => {
                 let now = clock.now();
-                let looks = now - since.at < LOOK;
+                let looks = now - since < LOOK;
                 if !looks {
                     self.lose();
                     self.state = State::Sleeping(now);
@@ -96,11 +121,16 @@ impl Patience {
     /// Input has come.
     pub(crate) fn came(&mut self, clock: &impl Clock) {
         match std::mem::replace(&mut self.state, State::Busy) {
-            State::Busy | State::Glancing => {}
-            State::Looking(since) => {
-                let now = clock.moment();
-                // Or else it came because its sender was given the core, which needs it more.
-                let meanwhile = now.at - since.at < LOOK && !now.was_away(since);
+            State::Busy | State::Glancing | State::Resting => {}
+            State::Looking(look) => {
+                let meanwhile = match look {
+                    Look::Apart(since) => clock.now() - since < LOOK,
+                    Look::Alone(since) => {
+                        let now = clock.moment();
+                        // Or else it came because its sender was given the core, which needs it more.
+                        now.at - since.at < LOOK && !now.was_away(since)
+                    }
+                };
                 if meanwhile { self.win() } else { self.lose() }
             }
             State::Sleeping(since) => self.soon = clock.now() - since < SOON,
@@ -134,11 +164,12 @@ mod tests {
     struct Waits {
         patience: Patience,
         clock: Hand,
+        place: Place,
     }
 
     impl Waits {
         fn new() -> Self {
-            Self { patience: Patience::default(), clock: Hand::new() }
+            Self { patience: Patience::default(), clock: Hand::new(), place: Place::Unknown }
         }
 
         /// Waits for what comes after so long; whether it looked, and whether it looked at the end.
@@ -149,9 +180,10 @@ mod tests {
         /// The same, where somebody else has the core for a part of it.
         fn wait_away(&mut self, takes: Duration, away: Duration) -> (bool, bool) {
             let end = self.clock.now() + takes;
-            let looked = self.patience.looks(&self.clock) && self.patience.looks(&self.clock);
+            let looked =
+                self.patience.looks(&self.clock, self.place) && self.patience.looks(&self.clock, self.place);
             self.clock.pass(away);
-            while self.clock.now() < end && self.patience.looks(&self.clock) {
+            while self.clock.now() < end && self.patience.looks(&self.clock, self.place) {
                 self.clock.run(Duration::from_micros(1));
             }
             self.clock.pass(end - self.clock.now());
@@ -186,7 +218,7 @@ mod tests {
         let mut waits = Waits::new();
         waits.wait(Duration::from_micros(1));
         for _ in 0..1000 {
-            assert!(waits.patience.looks(&waits.clock));
+            assert!(waits.patience.looks(&waits.clock, waits.place));
             // The other side had the core, because the last output has woken it.
             waits.clock.pass(Duration::from_micros(10));
             waits.patience.came(&waits.clock);
@@ -199,7 +231,10 @@ mod tests {
         let mut waits = Waits::new();
         waits.wait(Duration::from_micros(1));
         for _ in 0..1000 {
-            assert!(waits.patience.looks(&waits.clock) && waits.patience.looks(&waits.clock));
+            assert!(
+                waits.patience.looks(&waits.clock, waits.place)
+                    && waits.patience.looks(&waits.clock, waits.place)
+            );
             waits.clock.run(Duration::from_micros(500));
             waits.patience.worked();
             waits.patience.came(&waits.clock);
@@ -213,6 +248,27 @@ mod tests {
         let (long, away) = (Duration::from_micros(20), Duration::from_micros(10));
         let looked = (0..100_000).filter(|_| waits.wait_away(long, away).0).count();
         assert!((1..100).contains(&looked), "{looked} times");
+    }
+
+    #[test]
+    fn does_not_look_for_who_shares_the_core() {
+        let mut waits = Waits::new();
+        waits.wait(Duration::from_micros(1));
+        waits.place = Place::Here;
+        for _ in 0..1000 {
+            assert_eq!(waits.wait(Duration::from_micros(1)), (false, false));
+        }
+        waits.place = Place::Elsewhere;
+        assert_eq!(waits.wait(Duration::from_micros(10)), (true, true), "nothing was lost by it");
+    }
+
+    #[test]
+    fn who_is_elsewhere_needs_no_core_of_ours() {
+        let mut waits = Waits::new();
+        waits.place = Place::Elsewhere;
+        waits.wait(Duration::from_micros(1));
+        let (long, away) = (Duration::from_micros(20), Duration::from_micros(10));
+        assert!((0..1000).all(|_| waits.wait_away(long, away) == (true, true)));
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! other goes on. Where both share a core, each portion costs two switches of it instead, and then
 //! portions grow until all there is goes at once.
 
+use greenroom_transport::Place;
+
 use crate::clock::{Clock, Moment};
 
 /// Large enough for what a write costs to be small beside what the calls cost.
@@ -29,18 +31,20 @@ impl Default for Portion {
 }
 
 impl Portion {
-    /// How large the next is.
-    pub(crate) fn begin(&mut self, clock: &impl Clock) -> usize {
-        self.size = match self.cut.take() {
-            Some(since) if clock.moment().was_away(since) => MOST.min(2 * self.size),
-            _ => LEAST.max(self.size - 1),
+    /// How large the next is, of what has come from that place.
+    pub(crate) fn begin(&mut self, clock: &impl Clock, place: Place) -> usize {
+        self.size = match (place, self.cut.take()) {
+            (Place::Here, _) => MOST,
+            (Place::Elsewhere, _) => LEAST,
+            (Place::Unknown, Some(since)) if clock.moment().was_away(since) => MOST.min(2 * self.size),
+            (Place::Unknown, _) => LEAST.max(self.size - 1),
         };
         self.size
     }
 
     /// It was too small for all there was; the rest is for the next.
-    pub(crate) fn cut(&mut self, clock: &impl Clock) {
-        self.cut = Some(clock.moment());
+    pub(crate) fn cut(&mut self, clock: &impl Clock, place: Place) {
+        self.cut = (place == Place::Unknown).then(|| clock.moment());
     }
 }
 
@@ -55,12 +59,12 @@ mod tests {
     fn repeat(times: usize, away: Duration) -> Portion {
         let (mut portion, mut clock) = (Portion::default(), Hand::new());
         for _ in 0..times {
-            portion.begin(&clock);
-            portion.cut(&clock);
+            portion.begin(&clock, Place::Unknown);
+            portion.cut(&clock, Place::Unknown);
             clock.run(Duration::from_micros(50));
             clock.pass(away);
         }
-        portion.begin(&clock);
+        portion.begin(&clock, Place::Unknown);
         portion
     }
 
@@ -70,10 +74,17 @@ mod tests {
     }
 
     #[test]
+    fn is_all_there_is_for_who_shares_the_core() {
+        let mut portion = Portion::default();
+        assert_eq!(portion.begin(&Hand::new(), Place::Here), MOST);
+        assert_eq!(portion.begin(&Hand::new(), Place::Elsewhere), LEAST);
+    }
+
+    #[test]
     fn grows_where_the_core_is_lost_and_shrinks_again() {
         let mut portion = repeat(100, Duration::from_micros(20));
         assert_eq!(portion.size, MOST);
         let clock = Hand::new();
-        assert_eq!((0..MOST).map(|_| portion.begin(&clock)).last(), Some(LEAST));
+        assert_eq!((0..MOST).map(|_| portion.begin(&clock, Place::Unknown)).last(), Some(LEAST));
     }
 }

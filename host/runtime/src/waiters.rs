@@ -43,7 +43,9 @@ impl Waiters {
     }
 
     pub(crate) fn wake(&mut self) {
-        std::mem::take(&mut self.wakers).into_iter().for_each(|(_, waker)| waker.wake());
+        if !self.wakers.is_empty() {
+            std::mem::take(&mut self.wakers).into_iter().for_each(|(_, waker)| waker.wake());
+        }
     }
 
     #[cfg(test)]

@@ -143,8 +143,9 @@ const NO_THREAD: u32 = (libc::CLONE_NEWNS
 
 const EXEC: u32 = libc::PROT_EXEC as u32;
 
-/// The kind of a mapping, among its flags.
+/// The kind of a mapping, among its flags, and that it is of no file.
 const MAP_KIND: u32 = 0x0f;
+const MAP_NOTHING: u32 = libc::MAP_ANONYMOUS as u32;
 
 /// The kind of a socket, among its flags.
 const SOCKET_KIND: u32 = 0x0f;
@@ -153,8 +154,14 @@ const SOCKET_KIND: u32 = 0x0f;
 pub(crate) const SOMETIMES: &[(libc::c_long, &[Way])] = &[
     (SYS_clone, &[&[(0, Test::Bits(THREAD | NO_THREAD, THREAD))]]),
     (SYS_tgkill, &[&[(0, Test::Ourselves)]]),
-    // Shared memory is counted with no bound.
-    (SYS_mmap, &[&[(2, Test::Bits(EXEC, 0)), (3, Test::Bits(MAP_KIND, libc::MAP_PRIVATE as u32))]]),
+    // Shared memory is counted with no bound: there is none but in what has been given.
+    (
+        SYS_mmap,
+        &[
+            &[(2, Test::Bits(EXEC, 0)), (3, Test::Bits(MAP_KIND, libc::MAP_PRIVATE as u32))],
+            &[(2, Test::Bits(EXEC, 0)), (3, Test::Bits(MAP_KIND | MAP_NOTHING, libc::MAP_SHARED as u32))],
+        ],
+    ),
     (SYS_mprotect, &[&[(2, Test::Bits(EXEC, 0))]]),
     (
         SYS_madvise,

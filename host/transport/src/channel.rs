@@ -16,6 +16,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{DuplexStream, Interest};
 use tokio::sync::{Mutex, mpsc};
 
+use crate::shared::SharedEnd;
+
 /// The longest packet. Below the kernel's default socket buffer, so that one packet always
 /// fits; far above any honest control message. Whoever would send more is refused.
 pub const MAX_PACKET_BYTES: usize = 128 * 1024;
@@ -29,10 +31,35 @@ const MAX_ATTACHMENTS: usize = 128;
 /// What travels beside a packet's bytes.
 #[derive(Debug)]
 pub enum Attachment {
-    /// A descriptor: a pipe's end, an open file, an open folder.
+    /// A descriptor: an end of a pipe that is a socket, an open file, an open folder.
     Fd(OwnedFd),
+    /// An end of a pipe in memory that two processes share: three descriptors.
+    Shared(SharedEnd),
     /// The in-memory twin of a pipe's end.
     Memory(DuplexStream),
+}
+
+impl Attachment {
+    /// How many descriptors it is.
+    fn count(&self) -> usize {
+        match self {
+            Self::Fd(_) | Self::Memory(_) => 1,
+            Self::Shared(end) => end.descriptors().len(),
+        }
+    }
+
+    /// The end of a pipe to which nothing but these belongs, in the order in which they have arrived; none if
+    /// they are none.
+    pub fn pipe(attachments: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut attachments = attachments.into_iter();
+        match (attachments.next()?, attachments.next(), attachments.next(), attachments.next()) {
+            (end, None, None, None) => Some(end),
+            (Self::Fd(memory), Some(Self::Fd(first)), Some(Self::Fd(second)), None) => {
+                Some(Self::Shared(SharedEnd::new([memory, first, second])))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// One message with its attachments.
@@ -40,13 +67,14 @@ pub enum Attachment {
 pub struct Packet {
     /// The message, at most 128 KiB.
     pub bytes: Vec<u8>,
-    /// What belongs to it, at most 128.
+    /// What belongs to it, at most 128 descriptors. They arrive one by one: see [`Attachment::pipe`].
     pub attachments: Vec<Attachment>,
 }
 
 impl Packet {
     fn check(&self) -> io::Result<()> {
-        if self.bytes.len() > MAX_PACKET_BYTES || self.attachments.len() > MAX_ATTACHMENTS {
+        let attached: usize = self.attachments.iter().map(Attachment::count).sum();
+        if self.bytes.len() > MAX_PACKET_BYTES || attached > MAX_ATTACHMENTS {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "control message too large"));
         }
         Ok(())
@@ -166,6 +194,7 @@ fn send_now(socket: &OwnedFd, mark: &[u8], packet: &Packet) -> io::Result<()> {
     for attachment in &packet.attachments {
         match attachment {
             Attachment::Fd(fd) => fds.push(fd.as_fd()),
+            Attachment::Shared(end) => fds.extend(end.descriptors().iter().map(AsFd::as_fd)),
             Attachment::Memory(_) => {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, "memory cannot leave its process"));
             }

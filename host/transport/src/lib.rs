@@ -1,11 +1,13 @@
 //! Byte pipes between actors and packet channels to the broker.
 //!
-//! Owns: Unix socketpairs, passing descriptors, and their in-memory twins for tests. Must not
+//! Owns: shared memory, Unix socketpairs, passing descriptors, and their in-memory twins for tests. Must not
 //! know: what travels through them. Invariant: whatever works over sockets works over memory.
 
 mod channel;
 mod hurry;
 mod pipe;
+mod ring;
+mod shared;
 mod socket;
 mod turn;
 
@@ -13,6 +15,7 @@ pub use channel::{
     Attachment, Channel, MAX_PACKET_BYTES, Packet, attach, channel_from_fd, memory_channel, send_first,
     socket_channel,
 };
-pub use pipe::{Pipe, memory_pipe, socket_pipe};
+pub use pipe::{Looking, Pipe, actor_pipe, memory_pipe, socket_pipe};
+pub use shared::{Shared, SharedEnd};
 pub use socket::Socket;
-pub use turn::ran;
+pub use turn::{Place, ran};

@@ -122,8 +122,8 @@ pub enum ToBroker {
 /// From the broker to an actor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToActor {
-    /// The first message: who the actor is and what it runs. Attached: the pipe to its parent,
-    /// then one file per component, then one folder per directory grant, each in order, then
+    /// The first message: who the actor is and what it runs. Attached: the pipe to its parent (a pipe
+    /// is one descriptor, or three), then one file per component, then one folder per directory grant, each in order, then
     /// standard input, if the actor has it.
     Init(Box<Init>),
     /// The answer to [`ToBroker::Spawn`]. Attached if it succeeded: the pipe to the child.
@@ -304,7 +304,7 @@ pub struct Init {
     pub path: Vec<String>,
     /// Whether it is the root of its tree.
     pub is_root: bool,
-    /// Who started it and owns it; the other end of the first attachment.
+    /// Who started it and owns it; at the other end of the attached pipe.
     pub parent: ActorId,
     /// How many of the attachments are components.
     pub components: usize,
@@ -326,6 +326,15 @@ pub struct Init {
     pub without: Vec<String>,
     /// What its own host writes to the log, in `tracing`'s filter syntax; nothing if none.
     pub log: Option<String>,
+}
+
+impl Init {
+    /// What is attached, parted: the pipe to the parent, and all that comes after it.
+    pub fn attached<T>(&self, mut attachments: Vec<T>) -> (Vec<T>, Vec<T>) {
+        let after = self.components + self.dirs.len() + usize::from(self.stdin);
+        let rest = attachments.split_off(attachments.len().saturating_sub(after));
+        (attachments, rest)
+    }
 }
 
 /// One entry of the allowlist.

@@ -6,7 +6,7 @@
 use std::io;
 use std::time::Duration;
 
-use greenroom_transport::{Packet, Pipe};
+use greenroom_transport::{Attachment, Packet, Pipe};
 use greenroom_wire::control::{DirGrant, RequestId, SpawnSpec, ToActor, ToBroker};
 use greenroom_wire::{ContextId, Message, VERSION};
 use tokio::io::AsyncWriteExt;
@@ -72,6 +72,7 @@ pub(super) enum Told {
     NumberAgain,
     Pings,
     Drip,
+    Miscount,
 }
 
 macro_rules! lies {
@@ -118,6 +119,7 @@ lies! {
     "proto-28" "make two calls under one number" NumberAgain Ended("whose number is not new");
     "proto-29" "ask whether the other side is there, without end, and take no answers" Pings Borne;
     "proto-30" "answer byte by byte, slowly" Drip Borne;
+    "proto-31" "miscount what is in the memory that is shared" Miscount Ended("miscounted");
 }
 
 /// How long between two bytes of the slow one.
@@ -253,6 +255,10 @@ impl Told {
                 }
             }
             Self::Drip => drip(liar).await,
+            Self::Miscount => {
+                liar.greet().await?;
+                liar.miscount()
+            }
         }
     }
 }
@@ -284,7 +290,7 @@ async fn to_sibling(liar: &mut Liar) -> io::Result<()> {
         _ => None,
     };
     let (_, pipes) = liar.hear(found).await?;
-    let pipe = pipes.into_iter().next().ok_or_else(|| io::Error::other("no pipe came with it"))?;
+    let pipe = Attachment::pipe(pipes).ok_or_else(|| io::Error::other("no pipe came with it"))?;
     let mut pipe = Pipe::from_attachment(pipe)?;
     while pipe.write_all(&[0; 1000]).await.is_ok() {
         tokio::task::yield_now().await;

@@ -85,6 +85,8 @@ pub struct Liar {
     init: Init,
     /// The pipe to whoever started it.
     pipe: Pipe,
+    /// What that is made of: memory, and the ends of two bells.
+    inside: Vec<OwnedFd>,
     input: BytesMut,
 }
 
@@ -98,14 +100,29 @@ impl Liar {
             Ok(ToActor::Init(init)) => *init,
             other => return Err(io::Error::other(format!("the broker begins with {other:?}"))),
         };
-        let pipe = packet.attachments.into_iter().next().ok_or_else(nothing)?;
+        let (pipe, _) = init.attached(packet.attachments);
+        let inside = pipe.iter().map(|part| match part {
+            Attachment::Fd(fd) => fd.try_clone(),
+            Attachment::Shared(_) | Attachment::Memory(_) => Err(nothing()),
+        });
+        let inside = inside.collect::<io::Result<Vec<_>>>()?;
+        let pipe = Attachment::pipe(pipe).ok_or_else(nothing)?;
         let channel = channel.marked(init.mark.clone());
-        Ok(Self { raw, channel, init, pipe: Pipe::from_attachment(pipe)?, input: BytesMut::new() })
+        Ok(Self { inside, raw, channel, init, pipe: Pipe::from_attachment(pipe)?, input: BytesMut::new() })
     }
 
     /// Says that it can be called, as any actor does first.
     async fn ready(&self) -> io::Result<()> {
         self.ask(&ToBroker::Ready).await
+    }
+
+    /// Writes over all that stands in the memory of its pipe beside the bytes, and has the other side look.
+    fn miscount(&self) -> io::Result<()> {
+        let [memory, bells @ ..] = &self.inside[..] else { return Err(io::Error::other("no pipe")) };
+        rustix::io::pwrite(memory, &[0x7f; 4096], 0)?;
+        // Of one it has the end that hears.
+        let rung = bells.iter().filter(|bell| rustix::io::write(bell, &[0]).is_ok());
+        if rung.count() == 1 { Ok(()) } else { Err(io::Error::other("no bell")) }
     }
 
     async fn ask(&self, message: &impl Serialize) -> io::Result<()> {

@@ -136,8 +136,8 @@ fn tell(result: Result<Vec<u8>, i32>) -> io::Result<()> {
 
 /// Raises the walls as any actor does.
 fn enclose(init: &Init, held: &[OwnedFd]) -> io::Result<()> {
-    // After the pipe to the parent come the components, then the folders.
-    let (components, folders) = held.get(1..).unwrap_or_default().split_at(init.components);
+    let (_, held) = init.attached(held.iter().collect());
+    let (components, folders) = held.split_at(init.components);
     let folders = folders.iter().zip(&init.dirs).map(|(folder, (_, writable))| (folder.as_fd(), *writable));
     let code = components.iter().map(AsFd::as_fd).collect();
     let walls = walls_around(init, folders.collect(), code).map_err(io::Error::other)?;
@@ -151,7 +151,7 @@ async fn introduction(control: OwnedFd) -> io::Result<(Init, Vec<OwnedFd>)> {
     let packet = channel.receive().await?.ok_or_else(|| io::Error::other("the broker says nothing"))?;
     let fds = packet.attachments.into_iter().filter_map(|attachment| match attachment {
         Attachment::Fd(fd) => Some(fd),
-        Attachment::Memory(_) => None,
+        Attachment::Shared(_) | Attachment::Memory(_) => None,
     });
     match control::decode(&packet.bytes) {
         Ok(ToActor::Init(init)) => Ok((*init, fds.collect())),

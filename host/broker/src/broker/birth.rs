@@ -12,7 +12,7 @@ use greenroom_abi::kind::{PermissionDenied, SpawnFailed};
 use greenroom_abi::{ActorId, RemoteError};
 use greenroom_sabotage::Protection;
 use greenroom_transport::{
-    Attachment, Packet, attach, channel_from_fd, send_first, socket_channel, socket_pipe,
+    Attachment, Packet, actor_pipe, attach, channel_from_fd, send_first, socket_channel,
 };
 use greenroom_wire::control::{Init, Limits, RequestId, Rights, SpawnSpec, ToActor, encode};
 use uuid::Uuid;
@@ -98,7 +98,7 @@ impl Loop {
         let (is_root, parent_id) = (parent == self.operator, above.id.clone());
         let key = Uuid::new_v4();
         let id = ActorId { name: spec.name.clone(), uuid: key.to_string() };
-        let (near, far) = socket_pipe()?;
+        let (near, far) = actor_pipe()?;
         let (ours, theirs) = socket_channel()?;
         let kind =
             Kind { components: resolved.components, modules: resolved.modules, rights: spec.rights.clone() };
