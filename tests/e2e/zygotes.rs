@@ -196,15 +196,26 @@ fn a_forked_actor_has_nothing_of_its_siblings() {
         }
         // A zygote does not even know what they are called.
         assert!(holds(third.pid, b"/third") && !holds(zygote, b"/third"));
-        // Nor can one write where another reads.
+        // Nor can one write where another reads: it shares its pipe's memory with its parent alone.
+        let mut seen = BTreeSet::new();
         for child in all {
-            let maps = read(child.pid, "maps");
-            let shared =
-                maps.lines().find(|line| line.split(' ').nth(1).is_some_and(|rights| rights.ends_with('s')));
-            assert_eq!(shared, None, "{}", child.name);
+            let own = shared(child.pid);
+            assert!(own.len() == 1 && own[0].ends_with("/memfd:greenroom-pipe (deleted)"), "{own:?}");
+            assert!(seen.insert(own[0].clone()), "{}: {own:?}", child.name);
+        }
+        for pid in [zygote, spare] {
+            assert_eq!(shared(pid), [""; 0]);
         }
         world.end().await;
     });
+}
+
+/// The memory that a process shares with others: the file's number, and what it is.
+fn shared(pid: i32) -> Vec<String> {
+    let maps = read(pid, "maps");
+    let shared =
+        maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|rights| rights.ends_with('s')));
+    shared.map(|line| line.split(' ').skip(4).collect::<Vec<_>>().join(" ")).collect()
 }
 
 #[test]
