@@ -26,6 +26,7 @@ use greenroom_transport::Pipe;
 use greenroom_wire::{Config, ContextId, Event, Outcome, Output, Parts, Role, Session, StartOptions, frame};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
+use tokio::task::unconstrained;
 use tokio::time::{Sleep, timeout_at};
 
 use crate::actor::Actor;
@@ -50,6 +51,9 @@ const MAX_FRAME: usize = (1 << 20) + READ_BYTES;
 
 /// How much is encoded before it is written.
 const WRITE_BYTES: usize = 64 * 1024;
+
+/// How much is written before others have their turn, however fast the peer reads.
+const WRITE_MOST: usize = MAX_FRAME;
 
 /// What one poll may read and write, in turns. Whatever it has brought waits for its end, and so do
 /// other links: two buffers take less than a task's wake-up and can be waited for.
@@ -243,6 +247,9 @@ impl Driver {
             match self.poll_input(cx) {
                 Ok(true) => {
                     self.handle_events(usize::MAX);
+                    // However much there is, the time for it passes.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 Ok(false) => ready!(self.pipe.poll_rest(cx)),
                 Err(_) => return Poll::Ready(()),
@@ -360,7 +367,8 @@ impl Driver {
                 break;
             }
             self.timer.as_mut().reset(deadline.into());
-            if self.timer.as_mut().poll(cx).is_pending() {
+            // Were it put off for the sake of other tasks, it would wake nobody.
+            if pin!(unconstrained(self.timer.as_mut())).poll(cx).is_pending() {
                 break;
             }
             self.session.handle_timeout(now());
@@ -371,18 +379,18 @@ impl Driver {
     }
 
     fn poll_output(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
-        let mut wrote = false;
-        loop {
+        let mut wrote = 0;
+        while wrote < WRITE_MOST {
             self.session.poll_transmit(&mut self.output, WRITE_BYTES);
             if self.output.size() == 0 {
-                return Ok(wrote);
+                return Ok(wrote > 0);
             }
             let parts = self.output.slices().map(IoSlice::new);
             match self.pipe.poll_offer(cx, &parts) {
-                Poll::Pending => return Ok(wrote),
+                Poll::Pending => return Ok(wrote > 0),
                 Poll::Ready(Ok(count)) if count > 0 => {
                     self.output.advance(count);
-                    wrote = true;
+                    wrote += count;
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
@@ -391,6 +399,8 @@ impl Driver {
                 Poll::Ready(_) => return Err(Broken::Unwritable),
             }
         }
+        cx.waker().wake_by_ref();
+        Ok(true)
     }
 
     /// Handles what the session has to say, up to a portion; says whether calls have begun or ended.

@@ -54,16 +54,16 @@ impl Pipe {
 const PLENTY: u64 = 4;
 
 /// A connected pair for two actors that will have to do with each other, ready to be sent to two processes:
-/// memory that they share, or sockets where descriptors are scarce.
+/// memory that they share, or sockets where descriptors are scarce or the system refuses what that takes.
 ///
 /// # Errors
 /// When the process has no descriptors left.
 pub fn actor_pipe() -> io::Result<(Attachment, Attachment)> {
-    let (a, b) = shared_ends()?;
-    if are_plenty(a.descriptors(), getrlimit(Resource::Nofile).current) {
-        Ok((Attachment::Shared(a), Attachment::Shared(b)))
-    } else {
-        socket_pipe()
+    match shared_ends() {
+        Ok((a, b)) if are_plenty(a.descriptors(), getrlimit(Resource::Nofile).current) => {
+            Ok((Attachment::Shared(a), Attachment::Shared(b)))
+        }
+        Ok(_) | Err(_) => socket_pipe(),
     }
 }
 

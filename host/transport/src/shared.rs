@@ -16,14 +16,17 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
 use rustix::fs::{OFlags, fcntl_getfl};
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, ReadBuf};
 
 use crate::ring::{Incoming, Outgoing, memory, rings};
 use crate::turn::Place;
 
-/// How many rings may lie in a bell before they are taken out. It holds some thousands at least.
+/// What a bell holds: one page, as what all pipes of a user may hold is bounded.
+const BELL_BYTES: usize = 4096;
+
+/// How many rings may lie in a bell before they are taken out: far fewer than it holds.
 const RINGS: u32 = 1024;
 
 /// How often one looks for what comes from another core before all else has its turn: for about a microsecond.
@@ -45,6 +48,9 @@ pub(crate) fn shared_ends() -> io::Result<(SharedEnd, SharedEnd)> {
     let memory = memory()?;
     let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
     let ((first_hears, first_rings), (second_hears, second_rings)) = (pipe_with(flags)?, pipe_with(flags)?);
+    for bell in [&first_rings, &second_rings] {
+        fcntl_setpipe_size(bell, BELL_BYTES)?;
+    }
     Ok((
         SharedEnd { descriptors: [memory.try_clone()?, first_rings, second_hears] },
         SharedEnd { descriptors: [memory, first_hears, second_rings] },
@@ -155,10 +161,18 @@ impl Shared {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, mut is_there: impl FnMut(&mut Self) -> bool) -> Poll<()> {
-        while !is_there(self) && !self.alone {
+        loop {
+            // Each of the two things that may be waited for is answered by one ring at most.
+            self.rings += 2;
+            if self.rings >= RINGS {
+                self.rings = 0;
+                empty(self.bell.get_ref());
+            }
+            if is_there(self) || self.alone {
+                return Poll::Ready(());
+            }
             ready!(self.poll_bell(cx));
         }
-        Poll::Ready(())
     }
 
     /// Says that nothing more will be written.
@@ -173,12 +187,6 @@ impl Shared {
         match ready!(self.bell.poll_read_ready(cx)) {
             Ok(mut ready) if !ready.ready().is_read_closed() => {
                 ready.clear_ready();
-                // One for each time that was waited for bytes, and one for room.
-                self.rings += 2;
-                if self.rings >= RINGS {
-                    self.rings = 0;
-                    empty(self.bell.get_ref());
-                }
             }
             // Without a reactor nothing is heard, either.
             Ok(_) | Err(_) => self.alone = true,
@@ -198,8 +206,7 @@ fn rings_with(end: impl AsFd) -> io::Result<bool> {
     Ok(fcntl_getfl(end)?.intersection(OFlags::RWMODE) == OFlags::WRONLY)
 }
 
-/// Takes all rings out of a bell.
+/// Takes as many rings out of a bell as it holds: who rings without end is not waited for.
 fn empty(bell: impl AsFd) {
-    let mut rings = [0; 4096];
-    while rustix::io::read(&bell, &mut rings).is_ok_and(|count| count == rings.len()) {}
+    let _ = rustix::io::read(&bell, &mut [0; BELL_BYTES]);
 }

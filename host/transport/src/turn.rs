@@ -34,7 +34,7 @@ impl Place {
 }
 
 /// The number of the core on which this thread runs, and one more; 0 if that cannot be had. It takes no call of
-/// the system.
+/// the system where the C library knows by itself, as it does on x86-64.
 #[expect(unsafe_code, reason = "nothing safe asks the C library, which knows without asking the system")]
 pub(crate) fn core() -> u64 {
     // SAFETY: it has no arguments, and touches nothing.

@@ -244,3 +244,21 @@ async fn a_peer_that_stops_reading_holds_up_nobody_for_ever() {
     assert!(cancelled.elapsed() < Duration::from_secs(2), "{:?}", cancelled.elapsed());
     world.settle().await;
 }
+
+/// As many as may keep a driver from being told of its own timer.
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_calls_to_a_peer_that_hangs_ends_in_time() {
+    let world = World::new(squares());
+    let leaf = world.daemon("leaf", &["math"]).await;
+    assert_eq!(leaf.call("math:square", kwargs("x", 2)).await, value(4));
+    // The timer that was set for that call has gone off.
+    tokio::time::sleep(Limits::default().start * 2).await;
+    world.broker.stop(&leaf.peer());
+    let calls = futures_util::future::join_all((0..500).map(|x| leaf.call("math:square", kwargs("x", x))));
+    let outcomes = tokio::time::timeout(Limits::default().start * 2, calls).await.expect("in time");
+    assert!(
+        outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(|error| error.src_type == "StartTimeout"))
+    );
+    leaf.cancel_actor().await.expect("is killed");
+    world.settle().await;
+}

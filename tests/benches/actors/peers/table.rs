@@ -67,6 +67,7 @@ const fn peer(name: &'static str, between: &'static str, program: Program) -> Pe
 }
 
 const UNIX: &str = "Unix socket";
+const MEMORY: &str = "shared memory";
 const CALLS: &[Asked] = &[Asked::Call, Asked::Flight, Asked::Echo, Asked::Spawn, Asked::Memory];
 const GUESTS: &[Asked] = &[Asked::Call, Asked::Flight, Asked::Stream];
 
@@ -74,8 +75,8 @@ const GUESTS: &[Asked] = &[Asked::Call, Asked::Flight, Asked::Stream];
 pub(crate) const PEERS: [Peer; 11] = [
     peer("blocking sockets", UNIX, Program::Own("blocking")),
     peer(BASE, UNIX, Program::Own("tokio")),
-    peer("Greenroom, native to guest", UNIX, Program::Own("operator")),
-    Peer { asked: GUESTS, apart: false, ..peer("Greenroom, guest to guest", UNIX, Program::Own("guests")) },
+    peer("Greenroom, native to guest", MEMORY, Program::Own("operator")),
+    Peer { asked: GUESTS, apart: false, ..peer("Greenroom, guest to guest", MEMORY, Program::Own("guests")) },
     Peer { asked: CALLS, ..peer("tarpc", "Unix socket, bincode", Program::Rust("peer-tarpc")) },
     peer("capnp-rpc", UNIX, Program::Rust("peer-capnp")),
     peer("ractor_cluster", UNIX, Program::Rust("peer-ractor")),
