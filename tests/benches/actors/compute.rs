@@ -21,7 +21,7 @@ const LASTING: Duration = Duration::from_millis(60);
 const AIM: f64 = 1.3;
 
 /// The kernels that get there, and have to stay.
-const THERE: [&str; 3] = ["n-body", "matrix product", "SHA-256"];
+const THERE: [&str; 3] = ["n-body", "SHA-256", "edit distance"];
 
 #[derive(Serialize)]
 struct Compute<'a> {
