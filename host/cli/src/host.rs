@@ -233,7 +233,7 @@ impl Host {
     }
 }
 
-/// Lets this process have as many descriptors as it may: each actor takes five of them. If that is not to
+/// Lets this process have as many descriptors as it may: each actor takes up to three of them. If that is not to
 /// be, fewer actors can be started.
 fn open_many() {
     let files = getrlimit(Resource::Nofile);
