@@ -341,10 +341,12 @@ fn byte_strings_of_all_sizes_come_back_as_they_were() {
         let (context, _) = opened.await.expect("it starts");
         let stream = context.open_stream(StreamOptions::default()).expect("opens");
         let sizes = [0, 1, 5 << 20, 23, 24, 1 << 20, 0xff, 0x100, 16_383, 16_384, 0, 0xffff, 0x1_0000, 17];
-        let messages = sizes.map(|size: usize| {
+        // The second time, large ones are lent.
+        let messages = [sizes; 2].concat().into_iter().map(|size| {
             let content = ByteBuf::from((0..size).map(|at| (at % 251) as u8).collect::<Vec<_>>());
             Bytes::from(payload::encode(&content).expect("it can be encoded"))
         });
+        let messages: Vec<_> = messages.collect();
         let send = async {
             for message in &messages {
                 stream.send(message.clone()).await.expect("it is taken");
@@ -358,7 +360,12 @@ fn byte_strings_of_all_sizes_come_back_as_they_were() {
             }
             assert_eq!(stream.receive().await, Ok(None));
         };
+        let actor = world.pid("root");
+        let shared = || Memory::of(actor).expect("it is there").shared;
         tokio::join!(send, receive);
+        assert!(shared() > 3 << 19, "at least the largest was lent once, and half of that is its share");
+        let given_back = || (shared() < 1 << 19).then_some(());
+        until("the memory is given back", Duration::from_secs(10), async || given_back()).await;
         world.end().await;
     });
 }

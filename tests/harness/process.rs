@@ -122,6 +122,8 @@ pub struct Memory {
     pub dirty: u64,
     /// With its share of what others hold too.
     pub proportional: u64,
+    /// Its share of memory that is in no file and others have mapped, too.
+    pub shared: u64,
 }
 
 impl Memory {
@@ -133,6 +135,11 @@ impl Memory {
             line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib * 1024)
         };
         let (clean, dirty) = (bytes("Private_Clean:")?, bytes("Private_Dirty:")?);
-        Some(Self { private: clean + dirty, dirty, proportional: bytes("Pss:")? })
+        Some(Self {
+            private: clean + dirty,
+            dirty,
+            proportional: bytes("Pss:")?,
+            shared: bytes("Pss_Shmem:")?,
+        })
     }
 }

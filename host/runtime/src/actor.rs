@@ -24,6 +24,7 @@ use crate::dialog::Dialog;
 use crate::dispatch::cancelled;
 use crate::guest::Guest;
 use crate::introduce::{Introductions, Origin, handed_over};
+use crate::lending::Lenders;
 use crate::link::{ExitNotice, Link, Owner, Queue};
 use crate::port::{Packets, Port, broker_gone};
 use crate::room::{Bounds, Streams};
@@ -75,6 +76,7 @@ struct Shared {
     log_gate: Mutex<Gate>,
     voice: OnceLock<Voice>,
     bounds: Bounds,
+    lenders: Lenders,
     tidying: Tidying,
 }
 
@@ -115,6 +117,7 @@ impl Actor {
             log_gate: Mutex::new(Gate::new(limits.log_rate)),
             voice: OnceLock::new(),
             bounds: Bounds::new(&limits, &Streams::new(&limits)),
+            lenders: Lenders::default(),
             limits,
             guest,
             port,
@@ -153,6 +156,11 @@ impl Actor {
     /// What each of its links may have.
     pub(crate) fn bounds(&self) -> Bounds {
         self.0.bounds.clone()
+    }
+
+    /// The places for those of its links that lend.
+    pub(crate) fn lenders(&self) -> Lenders {
+        self.0.lenders.clone()
     }
 
     /// What may be called in it.

@@ -20,7 +20,7 @@ use greenroom_abi::RemoteError;
 use greenroom_abi::kind::{
     ContextProtocol, DeadlineExceeded, Kind, LimitExceeded, StreamClosed, StreamOverrun,
 };
-use greenroom_wire::{Balance, ContextId, Credit, Outcome, Overrun};
+use greenroom_wire::{Balance, ContextId, Credit, Outcome, Overrun, Payload};
 
 use crate::dispatch::cancelled;
 use crate::inlet::{Inlet, Window};
@@ -32,6 +32,9 @@ use crate::waiters::{Place, Waiters};
 /// How many bytes of a stream wait at most for a peer that allows more than it reads. Far more than
 /// a window, so that nobody who reads what they allow is ever waited for.
 pub(crate) const UNSENT_BYTES: usize = 16 << 20;
+
+/// How many bytes are worth a turn of the driver's.
+const LARGE_BYTES: usize = 256 << 10;
 
 /// What a message takes beside its content while it waits.
 const MESSAGE_BYTES: usize = 64;
@@ -259,7 +262,7 @@ impl Dialog {
     }
 
     /// A message has come; gives what the peer is to be allowed in return.
-    pub(crate) fn deliver(&self, message: Bytes) -> Option<(Credit, Overrun)> {
+    pub(crate) fn deliver(&self, message: Payload) -> Option<(Credit, Overrun)> {
         self.state().inlet.deliver(message)
     }
 
@@ -298,7 +301,7 @@ impl State {
         }
         self.phase = Phase::Ended(outcome);
         self.waiting = None;
-        self.inlet.stop();
+        self.inlet.end();
         self.watchers.wake();
         self.outlet.waiters.wake();
     }
@@ -364,10 +367,29 @@ impl Dialog {
         // A link that closes now ends the context, which the next sender learns.
         let _ = self.link.command(Command::Send { context: *context, messages });
         if outlet.unsettled > UNSENT_BYTES {
-            outlet.settling = true;
-            let _ = self.link.command(Command::Settle { context: *context });
+            self.settle(outlet, *context);
         }
         Ok(())
+    }
+
+    /// Has whoever sends more wait until what was sent is on its way, so many bytes, if the peer could take them
+    /// meanwhile.
+    pub(crate) fn rest_behind(&self, bytes: usize) {
+        if bytes < LARGE_BYTES || !self.link.lending().is_elsewhere() {
+            return;
+        }
+        let mut state = self.state();
+        let State { outlet, context: Some(context), .. } = &mut *state else { return };
+        if matches!(outlet.window, Some(Window { overrun: Overrun::Wait, .. })) {
+            self.settle(outlet, *context);
+        }
+    }
+
+    /// Has the sender wait until the driver says how much it still has.
+    fn settle(&self, outlet: &mut Outlet, context: ContextId) {
+        if !std::mem::replace(&mut outlet.settling, true) {
+            let _ = self.link.command(Command::Settle { context });
+        }
     }
 
     /// How much the peer has room for now, and may be sent at once.

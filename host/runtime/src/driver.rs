@@ -23,7 +23,9 @@ use foldhash::fast::RandomState;
 use greenroom_abi::RemoteError;
 use greenroom_abi::kind::{ContextCancelled, PeerMisbehaved};
 use greenroom_transport::Pipe;
-use greenroom_wire::{Config, ContextId, Event, Outcome, Output, Parts, Role, Session, StartOptions, frame};
+use greenroom_wire::{
+    Config, ContextId, Event, Outcome, Output, Parts, Payload, Role, Session, StartOptions, frame,
+};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio::task::unconstrained;
@@ -34,6 +36,7 @@ use crate::blocks::Blocks;
 use crate::clock::System;
 use crate::dialog::{Dialog, UNSENT_BYTES};
 use crate::dispatch::Incoming;
+use crate::lending::Desk;
 use crate::link::{Command, Link};
 use crate::patience::Patience;
 use crate::portion::Portion;
@@ -79,6 +82,7 @@ pub(crate) struct Driver {
     settling: Vec<ContextId>,
     spent: Spent,
     blocks: Blocks,
+    desk: Desk,
     /// Whether to leave once no context is open.
     retiring: bool,
     /// Polled whenever it is set, and then it wakes the driver's task.
@@ -115,8 +119,9 @@ impl Driver {
             max_frame: MAX_FRAME,
             ..Config::default()
         };
+        let desk = Desk::new(&pipe, actor.lenders(), link.lending());
         Self {
-            session: Session::new(role, config, now()),
+            session: Session::new(role, config, now()).with_lender(desk.lender()),
             pipe,
             commands,
             input: BytesMut::new(),
@@ -128,6 +133,7 @@ impl Driver {
             settling: Vec::new(),
             spent: Spent::default(),
             blocks: Blocks::default(),
+            desk,
             retiring: false,
             timer: Box::pin(tokio::time::sleep_until((now() + NEVER).into())),
             patience: Patience::default(),
@@ -289,8 +295,13 @@ impl Driver {
                 let _ = self.session.started(context, value);
             }
             Command::Send { context, messages } => {
-                messages.iter().for_each(|message| self.spent.watch(&message));
-                let _ = self.session.send_all(context, messages.iter());
+                for message in messages.payloads() {
+                    if let Payload::Here(bytes) = &message {
+                        self.spent.watch(bytes);
+                    }
+                    self.desk.sent(&message, now);
+                }
+                let _ = self.session.send_all(context, messages.payloads());
             }
             Command::Settle { context } => self.settling.push(context),
             Command::Stop { context } => self.session.stop(context),
@@ -359,7 +370,10 @@ impl Driver {
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
         let mut due = false;
         while let Some(deadline) =
-            self.session.poll_timeout().into_iter().chain(self.blocks.poll_timeout()).min()
+            [self.session.poll_timeout(), self.blocks.poll_timeout(), self.desk.poll_timeout()]
+                .into_iter()
+                .flatten()
+                .min()
         {
             // A timer that fires early costs one look; resetting it for every call costs more.
             let armed = !self.timer.is_elapsed() && self.timer.deadline().into_std() <= deadline;
@@ -373,6 +387,7 @@ impl Driver {
             }
             self.session.handle_timeout(now());
             self.blocks.handle_timeout(now());
+            self.desk.handle_timeout(now());
             due = true;
         }
         due
@@ -447,7 +462,9 @@ impl Driver {
                 }
                 Event::Message { context, payload } => {
                     let mut allowed = None;
-                    self.spent.watch_received(&payload);
+                    if let Payload::Here(bytes) = &payload {
+                        self.spent.watch_received(bytes);
+                    }
                     self.dialog(context, |dialog| allowed = dialog.deliver(payload));
                     if let Some((credit, overrun)) = allowed {
                         self.session.grant(context, credit, overrun);

@@ -10,15 +10,15 @@
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
-use greenroom_wire::{Credit, Overrun};
+use greenroom_wire::{Credit, Overrun, Payload};
 
 use crate::messages::Messages;
 use crate::stream::{Batch, StreamOptions};
 use crate::waiters::Waiters;
 
 /// How many bytes of messages that nobody has received one side of a stream holds, beyond which
-/// the sender waits. Two large messages fit, so that one is on the way while one is taken.
-const WINDOW_BYTES: u64 = 2 << 20;
+/// the sender waits. Four large messages fit, so that neither side waits for the other.
+const WINDOW_BYTES: u64 = 4 << 20;
 
 /// From which size on a message stands alone, in the memory in which it arrived.
 const LARGE_BYTES: usize = 16 * 1024;
@@ -40,7 +40,7 @@ type Allowed = Option<(Credit, Overrun)>;
 #[derive(Debug)]
 enum Run {
     Small { bytes: BytesMut, sizes: VecDeque<u32> },
-    Large(Bytes),
+    Large(Payload),
 }
 
 impl Run {
@@ -59,7 +59,7 @@ impl Run {
     fn first_bytes(&self) -> usize {
         match self {
             Self::Small { sizes, .. } => sizes.front().map_or(0, |size| *size as usize),
-            Self::Large(message) => message.len(),
+            Self::Large(message) => message.size(),
         }
     }
 
@@ -84,7 +84,7 @@ impl Run {
                 };
                 (Messages::new(bytes, ends).unwrap_or_default(), !sizes.is_empty())
             }
-            Self::Large(message) => (Messages::one(std::mem::take(message)), false),
+            Self::Large(message) => (Messages::of(message.clone()), false),
         }
     }
 
@@ -133,9 +133,9 @@ impl Inlet {
     }
 
     /// A message has come. One for which the stream was never opened has none to go to.
-    pub(crate) fn deliver(&mut self, message: Bytes) -> Allowed {
+    pub(crate) fn deliver(&mut self, message: Payload) -> Allowed {
         let Window { capacity, overrun } = self.window?;
-        let size = message.len() as u64;
+        let size = message.size() as u64;
         if self.deaf {
             return self.consume(1, size);
         }
@@ -192,6 +192,16 @@ impl Inlet {
         self.waiters.wake();
     }
 
+    /// Nothing more will come, from a peer that may be gone: what it has lent is copied.
+    pub(crate) fn end(&mut self) {
+        for run in &mut self.runs {
+            if let Run::Large(message) = run {
+                *message = message.to_bytes().into();
+            }
+        }
+        self.stop();
+    }
+
     /// Drops what has arrived, and what will.
     pub(crate) fn deafen(&mut self) -> Allowed {
         self.deaf = true;
@@ -203,12 +213,13 @@ impl Inlet {
         self.open(usual).or_else(|| self.taken(messages, bytes))
     }
 
-    fn push(&mut self, message: Bytes) {
+    fn push(&mut self, message: Payload) {
         self.count += 1;
-        self.held += message.len() as u64;
-        if message.len() >= LARGE_BYTES {
-            return self.runs.push_back(Run::Large(message));
-        }
+        self.held += message.size() as u64;
+        let message = match message {
+            Payload::Here(message) if message.len() < LARGE_BYTES => message,
+            large => return self.runs.push_back(Run::Large(large)),
+        };
         let left = match self.runs.back_mut() {
             Some(run) => run.push(message),
             None => Some(message),
@@ -255,6 +266,10 @@ impl Inlet {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use greenroom_wire::{Lent, Loan};
+
     use super::*;
 
     fn inlet(capacity: u64, overrun: Overrun) -> Inlet {
@@ -263,8 +278,8 @@ mod tests {
         inlet
     }
 
-    fn message(bytes: usize) -> Bytes {
-        Bytes::from(vec![0; bytes])
+    fn message(bytes: usize) -> Payload {
+        Bytes::from(vec![0; bytes]).into()
     }
 
     /// All that was allowed.
@@ -278,12 +293,12 @@ mod tests {
     #[test]
     fn who_drops_the_oldest_holds_no_more_bytes_than_who_does_not() {
         let mut inlet = inlet(1000, Overrun::DropOldest);
-        let sizes = [1 << 19; 10];
+        let sizes = [1 << 20; 10];
         let credit = sum(sizes.map(|size| inlet.deliver(message(size))));
-        assert_eq!(credit, Credit { messages: 10, bytes: 10 << 19 }, "the sender never waits");
+        assert_eq!(credit, Credit { messages: 10, bytes: 10 << 20 }, "the sender never waits");
         assert_eq!(inlet.held, WINDOW_BYTES);
         assert_eq!(inlet.take(1).0.lost, 6);
-        inlet.deliver(message(3 << 20));
+        inlet.deliver(message(5 << 20));
         assert_eq!((inlet.count, inlet.lost), (1, 4), "one that is larger stands alone");
     }
 
@@ -294,7 +309,7 @@ mod tests {
         for max in 1..sizes.len() {
             let mut inlet = inlet(100, Overrun::Wait);
             for (place, size) in sizes.into_iter().enumerate() {
-                inlet.deliver(Bytes::from(vec![place as u8; size]));
+                inlet.deliver(Bytes::from(vec![place as u8; size]).into());
             }
             let mut taken = Vec::new();
             while inlet.is_readable() {
@@ -313,7 +328,7 @@ mod tests {
     fn the_oldest_are_dropped_out_of_the_middle_of_a_run() {
         let mut inlet = inlet(3, Overrun::DropOldest);
         for number in 0..5 {
-            inlet.deliver(Bytes::from(vec![number; 2]));
+            inlet.deliver(Bytes::from(vec![number; 2]).into());
         }
         assert_eq!(inlet.take(9).0.lost, 2);
         let left: Vec<Bytes> = inlet.take(9).0.messages.iter().collect();
@@ -330,6 +345,42 @@ mod tests {
             let all = came.messages + dropped.messages + after.messages;
             assert_eq!((all, inlet.owed.messages), (8, 0), "{overrun:?}");
         }
+    }
+
+    /// Content that is lent as long as somebody holds the token.
+    #[derive(Debug)]
+    struct Held(Vec<u8>, #[expect(dead_code, reason = "it is counted")] Arc<()>);
+
+    impl Lent for Held {
+        fn place(&self) -> u64 {
+            0
+        }
+
+        fn bytes(&self) -> *const [u8] {
+            &raw const *self.0
+        }
+
+        fn copy_to(&self, out: &mut Vec<u8>) {
+            out.extend_from_slice(&self.0);
+        }
+
+        fn depart(&self) {}
+    }
+
+    #[test]
+    fn what_is_lent_is_kept_only_until_the_end() {
+        let (mut inlet, token) = (inlet(9, Overrun::Wait), Arc::new(()));
+        for byte in 0..2 {
+            inlet.deliver(Payload::Lent(Loan::new(Held(vec![byte; 300], token.clone()))));
+        }
+        let whole = |byte| [&b"\x59\x01\x2c"[..], &[byte; 300]].concat();
+        let next = |inlet: &mut Inlet| inlet.take(1).0.messages.iter().next().expect("one");
+        assert_eq!(next(&mut inlet), whole(0));
+        assert_eq!(Arc::strong_count(&token), 2, "the other is lent");
+        inlet.end();
+        assert_eq!(Arc::strong_count(&token), 1, "whoever has lent it may be gone");
+        assert_eq!(next(&mut inlet), whole(1));
+        assert!(inlet.take(1).0.ended);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod guest;
 mod inlet;
 mod introduce;
 mod join;
+mod lending;
 mod link;
 mod messages;
 mod namespace;
@@ -50,3 +51,6 @@ pub use voice::{Speech, Voice};
 
 /// What a call or a task ends with: a payload, or the error that took its place.
 pub use greenroom_wire::{Outcome, Overrun};
+
+/// The content of a large message, as it has come.
+pub use greenroom_wire::Loan;

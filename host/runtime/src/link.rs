@@ -19,6 +19,7 @@ use crate::actor::Actor;
 use crate::context::{Call, CallOptions, Context};
 use crate::dialog::Dialog;
 use crate::driver::Driver;
+use crate::lending::Lending;
 use crate::messages::Messages;
 use crate::room::{Bounds, Room};
 use crate::slot::{Slot, WeakSlot};
@@ -62,6 +63,7 @@ struct Shared {
     violation: OnceLock<RemoteError>,
     bounds: Bounds,
     room: Room,
+    lending: Lending,
 }
 
 /// Who is at the other end, and how word of their exit comes.
@@ -202,6 +204,7 @@ impl Link {
             violation: OnceLock::new(),
             room: Room::new(&bounds),
             bounds,
+            lending: Lending::default(),
         }));
         Queue { link, commands }
     }
@@ -262,6 +265,11 @@ impl Link {
     /// How much waits to be sent.
     pub(crate) fn room(&self) -> &Room {
         &self.0.room
+    }
+
+    /// What may be lent to the peer.
+    pub(crate) fn lending(&self) -> &Lending {
+        &self.0.lending
     }
 
     /// Starts a call; it is under way before the first poll.

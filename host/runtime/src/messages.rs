@@ -4,11 +4,14 @@
 //! they come from or go. Invariant: the ends never fall, and the last is where the bytes end.
 
 use bytes::Bytes;
+use greenroom_wire::{Loan, Payload};
 
 /// Messages, one CBOR item each, one behind the other in the order they were sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Messages {
     bytes: Bytes,
+    /// The end of the last one, where it is the content of a byte string that is lent.
+    tail: Option<Loan>,
     ends: Vec<u32>,
 }
 
@@ -28,12 +31,36 @@ impl Messages {
     /// [`WrongEnds`] if the ends fall, or the last is not that of the bytes.
     pub fn new(bytes: Bytes, ends: Vec<u32>) -> Result<Self, WrongEnds> {
         let _ = sizes(bytes.len(), &ends)?;
-        Ok(Self { bytes, ends })
+        Ok(Self { bytes, tail: None, ends })
+    }
+
+    /// As [`Messages::new`], where the last ends with the content of a byte string that is lent.
+    ///
+    /// # Errors
+    /// As there; also if the bytes do not end with what such a byte string begins with.
+    pub(crate) fn lent(bytes: Bytes, tail: Loan, ends: Vec<u32>) -> Result<Self, WrongEnds> {
+        let all = bytes.len() + tail.size();
+        let _ = sizes(all, &ends)?;
+        let last = ends.len().checked_sub(2).map_or(0, |before| ends[before] as usize);
+        if bytes.get(last..) != Some(&tail.head()) {
+            return Err(WrongEnds { bytes: all });
+        }
+        Ok(Self { bytes, tail: Some(tail), ends })
     }
 
     /// A single message; one of 4 GiB or more has no place in a stream.
     pub fn one(message: Bytes) -> Self {
-        Self { ends: vec![u32::try_from(message.len()).unwrap_or(u32::MAX)], bytes: message }
+        Self::of(Payload::Here(message))
+    }
+
+    /// A single message, as it lies.
+    pub(crate) fn of(message: Payload) -> Self {
+        let ends = vec![u32::try_from(message.size()).unwrap_or(u32::MAX)];
+        let (bytes, tail) = match message {
+            Payload::Here(bytes) => (bytes, None),
+            Payload::Lent(loan) => (loan.head(), Some(loan)),
+        };
+        Self { bytes, tail, ends }
     }
 
     /// How many there are.
@@ -48,18 +75,25 @@ impl Messages {
 
     /// How many bytes they have together.
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.tail.as_ref().map_or(0, Loan::size)
     }
 
-    /// Each of them; they share their memory.
+    /// Each of them; they share their memory, but for what is lent: that is copied.
     pub fn iter(&self) -> impl Iterator<Item = Bytes> + '_ {
-        let starts = std::iter::once(&0).chain(&self.ends);
-        starts.zip(&self.ends).map(|(start, end)| self.bytes.slice(*start as usize..*end as usize))
+        self.payloads().map(|payload| payload.to_bytes())
     }
 
-    /// Their bytes, and where each ends.
-    pub fn into_parts(self) -> (Bytes, Vec<u32>) {
-        (self.bytes, self.ends)
+    /// Each of them, as it lies.
+    pub(crate) fn payloads(&self) -> impl Iterator<Item = Payload> + '_ {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        let lent = self.tail.iter().map(|loan| Payload::Lent(loan.clone()));
+        let here = starts.zip(&self.ends).take(self.ends.len() - self.tail.iter().len());
+        here.map(|(start, end)| self.bytes.slice(*start as usize..*end as usize).into()).chain(lent)
+    }
+
+    /// Their bytes, the content of a byte string that follows those if it is lent, and where each ends.
+    pub fn into_parts(self) -> (Bytes, Option<Loan>, Vec<u32>) {
+        (self.bytes, self.tail, self.ends)
     }
 }
 

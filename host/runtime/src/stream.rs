@@ -6,9 +6,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use greenroom_abi::RemoteError;
 use greenroom_abi::kind::{EncodeError, Lagged};
-use greenroom_wire::{Credit, Overrun};
+use greenroom_abi::{RemoteError, payload};
+use greenroom_wire::{Credit, Overrun, Payload};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
@@ -28,7 +28,7 @@ const MAX_BEHIND: usize = 1 << 16;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StreamOptions {
     /// How many messages this side holds at most; 0 for the default of 1,024, and never over
-    /// 1,048,576. Nor does it hold more than 2 MiB of them, unless one alone is larger.
+    /// 1,048,576. Nor does it hold more than 4 MiB of them, unless one alone is larger.
     pub capacity: u32,
     /// What becomes of messages beyond that.
     pub overrun: Overrun,
@@ -112,13 +112,20 @@ impl MsgStream {
     pub fn try_send(&self, message: Bytes) -> Result<bool, Box<RemoteError>> {
         let room = self.dialog.admit([message.len()].into_iter())? == 1;
         if room {
-            self.dialog.send(Messages::one(message))?;
+            let lent = payload::split(&message).and_then(|at| {
+                let (head, content) = message.split_at(at);
+                self.dialog.link().lending().lend(head, content)
+            });
+            self.dialog.send(Messages::of(lent.map_or(Payload::Here(message), Payload::Lent)))?;
         }
         Ok(room)
     }
 
     /// Copies and sends the first of the messages that lie in these two places, one behind the other, and end
     /// so far from the beginning: as many as the receiver has room for. Gives how many those are; the others are not copied.
+    ///
+    /// Behind large ones to an actor on another core there is no room until those are on their way: whoever makes the next at
+    /// once would keep them from it.
     ///
     /// # Errors
     /// As [`MsgStream::send`], where it is the first that cannot be sent; [`EncodeError`] if they do not
@@ -133,11 +140,16 @@ impl MsgStream {
         ends.truncate(count);
         if let Some(end) = ends.last() {
             let end = *end as usize;
-            let bytes = match end.checked_sub(bytes.len()) {
-                None | Some(0) => Bytes::copy_from_slice(&bytes[..end]),
-                Some(rest) => Bytes::from([bytes, &tail[..rest]].concat()),
+            let rest = end.saturating_sub(bytes.len());
+            let (bytes, tail) = (&bytes[..end - rest], &tail[..rest]);
+            let last = ends.len().checked_sub(2).map_or(0, |before| ends[before] as usize);
+            let head = bytes.get(last..).unwrap_or_default();
+            let messages = match self.dialog.link().lending().lend(head, tail) {
+                Some(loan) => Messages::lent(Bytes::copy_from_slice(bytes), loan, ends),
+                None => Messages::new([bytes, tail].concat().into(), ends),
             };
-            self.dialog.send(Messages::new(bytes, ends).map_err(wrong)?)?;
+            self.dialog.send(messages.map_err(wrong)?)?;
+            self.dialog.rest_behind(end);
         }
         Ok(count)
     }

@@ -172,6 +172,7 @@ pub(crate) const SOMETIMES: &[(libc::c_long, &[Way])] = &[
             &[(2, Test::Is(libc::MADV_WILLNEED as u32))],
             &[(2, Test::Is(libc::MADV_DONTNEED as u32))],
             &[(2, Test::Is(libc::MADV_FREE as u32))],
+            &[(2, Test::Is(libc::MADV_REMOVE as u32))],
             &[(2, Test::Is(libc::MADV_HUGEPAGE as u32))],
             &[(2, Test::Is(libc::MADV_NOHUGEPAGE as u32))],
             // Guard pages of stacks: to set them, and to take them off.

@@ -14,6 +14,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use crate::channel::Attachment;
+use crate::lending::Lending;
 use crate::shared::{Shared, shared_ends};
 use crate::socket::Socket;
 use crate::turn::Place;
@@ -132,6 +133,14 @@ impl Pipe {
         match self {
             Self::Shared(shared) => shared.comes_soon(),
             Self::Socket(_) | Self::Memory(_) => false,
+        }
+    }
+
+    /// What both sides may lend each other beside what they write, where they share memory.
+    pub fn lending(&self) -> Option<&Lending> {
+        match self {
+            Self::Shared(shared) => Some(shared.lending()),
+            Self::Socket(_) | Self::Memory(_) => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Two rings of bytes in memory that two processes share, one for each direction.
 //!
-//! Owns: the memory, where what lies in it, and copying bytes in and out. Must not know: who is to be woken
+//! Owns: copying bytes in and out, and how far each side is. Must not know: who is to be woken
 //! when. Invariant: whatever the other process writes anywhere in it, and whenever, nothing is read or written
 //! outside it, and bytes that have been taken out change no more.
 //!
@@ -8,131 +8,39 @@
 //! ring is long.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{AtomicPtr, AtomicU64};
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, ftruncate, memfd_create};
-use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use tokio::io::ReadBuf;
 
+use crate::memory::{Mapping, RING_BYTES, Side, Word};
 use crate::turn::{Place, core};
-
-/// How many bytes a ring holds before its writer waits: two of what is written at once, so that one is read
-/// while the other is written, and all of it stays in a core's cache.
-pub(crate) const RING_BYTES: usize = 128 * 1024;
 
 /// After how many bytes the other side is told of them, so that it works on those while this one goes on.
 const STEP: usize = 16 * 1024;
 
-/// Where the bytes begin: before them, in a page that is touched anyway, stand the words.
-const WORDS_BYTES: usize = 4096;
-
-const MEMORY_BYTES: usize = WORDS_BYTES + 2 * RING_BYTES;
-
-/// How far the words of the two rings are apart.
-const RING_WORDS: usize = 1024;
-
-/// A word that both sides use, of one ring; at a distance from all others, so that no two of them are moved
-/// between cores together.
-#[derive(Clone, Copy, Debug)]
-enum Word {
-    /// How many bytes have been written. Its writer's.
-    Written = 0,
-    /// The core on which that was, and one more; moved together with it.
-    Core = 8,
-    /// How many have been read. Its reader's.
-    Read = 128,
-    /// Whether the reader waits for bytes.
-    ReaderWaits = 256,
-    /// Whether the writer waits for room.
-    WriterWaits = 384,
-    /// Whether nothing more will be written.
-    Ended = 512,
-}
-
-/// Memory that holds two empty rings, and always will: nobody can make it smaller or larger.
-///
-/// # Errors
-/// When the system has no memory or no descriptors left.
-pub(crate) fn memory() -> io::Result<OwnedFd> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let fd = match memfd_create(c"greenroom-pipe", flags | MemfdFlags::NOEXEC_SEAL) {
-        // Linux 6.2 does not know it yet.
-        Err(Errno::INVAL) => memfd_create(c"greenroom-pipe", flags),
-        made => made,
-    }?;
-    ftruncate(&fd, MEMORY_BYTES as u64)?;
-    fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-    Ok(fd)
-}
-
 /// The rings of one side: that which it reads, and that which it writes.
-///
-/// # Errors
-/// `InvalidData` when the descriptor is not of such a memory; when it cannot be mapped.
-pub(crate) fn rings(memory: &OwnedFd, first: bool) -> io::Result<(Incoming, Outgoing)> {
-    let mapping = Arc::new(Mapping::new(memory)?);
-    let (read, written) = if first { (1, 0) } else { (0, 1) };
-    Ok((
-        Incoming { ring: Ring { mapping: mapping.clone(), number: read }, read: 0, waits: false },
-        Outgoing { ring: Ring { mapping, number: written }, written: 0 },
-    ))
-}
-
-/// The memory, as this process sees it: where it begins, for whichever thread.
-#[derive(Debug)]
-struct Mapping(AtomicPtr<u8>);
-
-#[expect(unsafe_code, reason = "memory that is mapped by hand is given back by hand")]
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: it was mapped with this length, and nobody has a reference to it any more.
-        let _ = unsafe { munmap(self.base().cast(), MEMORY_BYTES) };
-    }
-}
-
-impl Mapping {
-    #[expect(unsafe_code, reason = "memory is mapped by hand")]
-    fn new(memory: &OwnedFd) -> io::Result<Self> {
-        if usize::try_from(fstat(memory)?.st_size) != Ok(MEMORY_BYTES) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "not the memory of a pipe"));
-        }
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: where it lies is the kernel's choice, so it takes the place of nothing.
-        let base = unsafe { mmap(ptr::null_mut(), MEMORY_BYTES, protection, MapFlags::SHARED, memory, 0)? };
-        Ok(Self(AtomicPtr::new(base.cast())))
-    }
-
-    fn base(&self) -> *mut u8 {
-        self.0.load(Relaxed)
-    }
+pub(crate) fn rings(mapping: &Arc<Mapping>, side: Side) -> (Incoming, Outgoing) {
+    let ring = |writer| Ring { mapping: mapping.clone(), writer };
+    (Incoming { ring: ring(side.other()), read: 0, waits: false }, Outgoing { ring: ring(side), written: 0 })
 }
 
 #[derive(Debug)]
 struct Ring {
     mapping: Arc<Mapping>,
-    /// Which of the two: 0 or 1.
-    number: usize,
+    writer: Side,
 }
 
 impl Ring {
-    #[expect(unsafe_code, reason = "words of the shared memory are at fixed places")]
     fn word(&self, word: Word) -> &AtomicU64 {
-        let at = self.number * RING_WORDS + word as usize;
-        // SAFETY: the place is within the first page, a multiple of 8, and nothing but an atomic is ever there, on
-        // the other side too. It is borrowed no longer than the mapping.
-        unsafe { AtomicU64::from_ptr(self.mapping.base().add(at).cast()) }
+        self.mapping.word(self.writer, word)
     }
 
     /// Where the byte of that position lies, and how many lie behind it before the ring begins again.
     fn place(&self, position: u64) -> (*mut u8, usize) {
-        let at = position as usize % RING_BYTES;
-        let begin = WORDS_BYTES + self.number * RING_BYTES;
-        (self.mapping.base().wrapping_add(begin + at), RING_BYTES - at)
+        self.mapping.ring(self.writer, position)
     }
 
     /// How many bytes are written and not read; the other side tells one of the two.
@@ -339,10 +247,12 @@ impl Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::memory;
 
     fn pair() -> ((Incoming, Outgoing), (Incoming, Outgoing)) {
         let memory = memory().expect("memory");
-        (rings(&memory, true).expect("rings"), rings(&memory, false).expect("rings"))
+        let side = |side| rings(&Arc::new(Mapping::new(&memory).expect("mapped")), side);
+        (side(Side::First), side(Side::Second))
     }
 
     /// What is read, and how often that wakes the writer.
@@ -410,16 +320,5 @@ mod tests {
         assert_eq!(read(&mut far, 4).expect("honest").0, b"onet");
         far.ring.word(Word::Read).store(0, SeqCst);
         assert_eq!(read(&mut far, 4).expect("honest").0, b"wo");
-    }
-
-    #[test]
-    fn the_memory_keeps_its_size() {
-        let memory = memory().expect("memory");
-        for size in [0, 4096, 1 << 30] {
-            assert!(ftruncate(&memory, size).is_err());
-        }
-        assert!(fcntl_add_seals(&memory, SealFlags::WRITE).is_err());
-        let (other, _) = rustix::pipe::pipe().expect("descriptors");
-        assert_eq!(rings(&other, true).expect_err("no memory").kind(), io::ErrorKind::InvalidData);
     }
 }

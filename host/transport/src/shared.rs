@@ -13,6 +13,7 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustix::fs::{OFlags, fcntl_getfl};
@@ -20,7 +21,9 @@ use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, ReadBuf};
 
-use crate::ring::{Incoming, Outgoing, memory, rings};
+use crate::lending::Lending;
+use crate::memory::{Mapping, Side, memory};
+use crate::ring::{Incoming, Outgoing, rings};
 use crate::turn::Place;
 
 /// What a bell holds: one page, as what all pipes of a user may hold is bounded.
@@ -74,6 +77,7 @@ impl SharedEnd {
 pub struct Shared {
     incoming: Incoming,
     outgoing: Outgoing,
+    lending: Lending,
     /// Rung by the other side. It says, too, when there is none any more.
     bell: AsyncFd<OwnedFd>,
     /// How many rings may lie in it.
@@ -94,15 +98,17 @@ impl Shared {
     /// bell cannot be registered with the reactor.
     #[expect(unsafe_code, reason = "tokio makes the promise of I/O safety explicit")]
     pub(crate) fn new(SharedEnd { descriptors: [memory, one, two] }: SharedEnd) -> io::Result<Self> {
-        let (bell, ringer, first) = match (rings_with(&one)?, rings_with(&two)?) {
-            (true, false) => (two, one, true),
-            (false, true) => (one, two, false),
+        let (bell, ringer, side) = match (rings_with(&one)?, rings_with(&two)?) {
+            (true, false) => (two, one, Side::First),
+            (false, true) => (one, two, Side::Second),
             _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "not the bells of a pipe")),
         };
-        let (incoming, outgoing) = rings(&memory, first)?;
+        let mapping = Arc::new(Mapping::new(&memory)?);
+        let (incoming, outgoing) = rings(&mapping, side);
+        let lending = Lending::new(mapping, side);
         // SAFETY: an `OwnedFd` always gives the same open descriptor, and only `AsyncFd` holds it.
         let bell = unsafe { AsyncFd::register_with_interest(bell, Interest::READABLE)? };
-        Ok(Self { incoming, outgoing, bell, rings: 0, ringer, alone: false, is_full: false })
+        Ok(Self { incoming, outgoing, lending, bell, rings: 0, ringer, alone: false, is_full: false })
     }
 
     /// Reads what is there; nobody is woken for what is not.
@@ -136,6 +142,11 @@ impl Shared {
                 std::hint::spin_loop();
                 self.incoming.has_bytes()
             })
+    }
+
+    /// What both sides lend each other beside what they write.
+    pub(crate) fn lending(&self) -> &Lending {
+        &self.lending
     }
 
     /// Where the other side was when it wrote the last time.

@@ -115,7 +115,13 @@ impl Assembly {
         allowance.buffered -= self.0.len();
     }
 
-    fn check(&self, context: ContextId, added: usize, allowance: &Allowance) -> Result<(), PeerMisbehaved> {
+    /// Checks that the payload may have so many bytes more.
+    pub(crate) fn check(
+        &self,
+        context: ContextId,
+        added: usize,
+        allowance: &Allowance,
+    ) -> Result<(), PeerMisbehaved> {
         // Never underflows: what is held has passed this check.
         if added > allowance.max_payload - self.0.len() {
             return Err(PeerMisbehaved::PayloadTooLarge { context, limit: allowance.max_payload });

@@ -100,11 +100,16 @@ impl<'a> Writer<'a> {
     }
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        self.head(BYTES, bytes.len() as u64);
+        self.byte_string(bytes.len());
         match &mut self.omitted {
             None => self.out.put_slice(bytes),
             Some(omitted) => *omitted += bytes.len(),
         }
+    }
+
+    /// What a byte string of so many bytes begins with.
+    pub(crate) fn byte_string(&mut self, length: usize) {
+        self.head(BYTES, length as u64);
     }
 
     /// A byte string tagged as encoded CBOR.

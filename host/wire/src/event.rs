@@ -12,6 +12,7 @@ use greenroom_abi::{ActorId, RemoteError};
 
 use crate::flow::{Credit, Overrun};
 use crate::id::ContextId;
+use crate::payload::Payload;
 use crate::violation::Violation;
 
 /// How a context ended: the returned payload, or the error.
@@ -63,7 +64,7 @@ pub enum Event {
         /// The context.
         context: ContextId,
         /// The message's payload, not yet checked.
-        payload: Bytes,
+        payload: Payload,
     },
     /// The peer lets this side send so much more. The first one says that its stream is open.
     Credit {

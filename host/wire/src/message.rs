@@ -38,6 +38,7 @@ mod number {
     pub(super) const RETURN: u64 = 15;
     pub(super) const ERROR: u64 = 16;
     pub(super) const MORE: u64 = 17;
+    pub(super) const LEND: u64 = 18;
 }
 
 /// One message. The first five concern the connection, the others one context.
@@ -146,6 +147,15 @@ pub enum Message<'a> {
         /// The part.
         chunk: &'a [u8],
     },
+    /// One message of the sender's stream: a byte string whose content lies in memory that both sides see.
+    Lend {
+        /// The context.
+        context: ContextId,
+        /// Where in that memory.
+        place: u64,
+        /// How many bytes.
+        size: u64,
+    },
 }
 
 impl<'a> Message<'a> {
@@ -216,6 +226,7 @@ impl<'a> Message<'a> {
             Self::Return { .. } => number::RETURN,
             Self::Error { .. } => number::ERROR,
             Self::More { .. } => number::MORE,
+            Self::Lend { .. } => number::LEND,
         }
     }
 
@@ -282,6 +293,11 @@ impl<'a> Message<'a> {
                 begin(context.get(), 1);
                 w.bytes(chunk);
             }
+            Self::Lend { context, place, size } => {
+                begin(context.get(), 2);
+                w.uint(place);
+                w.uint(size);
+            }
         }
     }
 
@@ -301,7 +317,8 @@ impl<'a> Message<'a> {
             | number::CANCEL
             | number::RETURN
             | number::ERROR
-            | number::MORE => return Err(PeerMisbehaved::WrongContext { kind, context: 0 }),
+            | number::MORE
+            | number::LEND => return Err(PeerMisbehaved::WrongContext { kind, context: 0 }),
             _ => return Err(PeerMisbehaved::UnknownKind(kind)),
         })
     }
@@ -328,6 +345,7 @@ impl<'a> Message<'a> {
             number::RETURN => Self::Return { context, payload: fields.payload()? },
             number::ERROR => Self::Error { context, payload: fields.payload()? },
             number::MORE => Self::More { context, chunk: fields.bytes()? },
+            number::LEND => Self::Lend { context, place: fields.uint()?, size: fields.uint()? },
             number::HELLO | number::WELCOME | number::PING | number::PONG | number::GOODBYE => {
                 return Err(PeerMisbehaved::WrongContext { kind, context: context.get() });
             }

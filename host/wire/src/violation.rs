@@ -105,6 +105,9 @@ pub enum PeerMisbehaved {
     /// A message that the receiver has not allowed.
     #[error("a message in context {0} for which there was no credit")]
     NoCredit(ContextId),
+    /// A message that was said to be lent where it cannot be.
+    #[error("a message in context {0} that is lent where nothing can be")]
+    NotLent(ContextId),
     /// A chunk without content: it would cost the sender nothing.
     #[error("an empty chunk in context {0}")]
     EmptyChunk(ContextId),

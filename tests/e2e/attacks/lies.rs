@@ -25,7 +25,7 @@ const GROWTH: u64 = 8 << 20;
 #[test]
 fn the_page_tells_of_the_lies() {
     let attacks: Vec<Attack> = LIES.iter().map(|lie| lie.attack).collect();
-    assert_page_tells("proto", 31, &attacks);
+    assert_page_tells("proto", 32, &attacks);
 }
 
 /// A host that starts honest actors and liars, with an honest sibling of theirs.

@@ -73,6 +73,7 @@ pub(super) enum Told {
     Pings,
     Drip,
     Miscount,
+    LendsElsewhere,
 }
 
 macro_rules! lies {
@@ -120,6 +121,7 @@ lies! {
     "proto-29" "ask whether the other side is there, without end, and take no answers" Pings Borne;
     "proto-30" "answer byte by byte, slowly" Drip Borne;
     "proto-31" "miscount what is in the memory that is shared" Miscount Ended("miscounted");
+    "proto-32" "lend what lies outside of the memory that is shared" LendsElsewhere Ended("lent where nothing can be");
 }
 
 /// How long between two bytes of the slow one.
@@ -258,6 +260,10 @@ impl Told {
             Self::Miscount => {
                 liar.greet().await?;
                 liar.miscount()
+            }
+            Self::LendsElsewhere => {
+                liar.greet().await?;
+                liar.frames(&[Message::Lend { context: context(1), place: 1 << 20, size: 1 }]).await
             }
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use greenroom_abi::{RemoteError, payload};
-use greenroom_runtime::{Batch, MsgStream, Overrun, Room, StreamOptions};
+use greenroom_runtime::{Batch, Loan, MsgStream, Overrun, Room, StreamOptions};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource, ResourceType, WasmList};
 
@@ -75,7 +75,11 @@ struct BatchRecord {
 
 impl From<Batch> for BatchRecord {
     fn from(Batch { lost, messages, ended }: Batch) -> Self {
-        let (mut bytes, ends) = messages.into_parts();
+        let (mut bytes, lent, ends) = messages.into_parts();
+        if let Some(loan) = lent {
+            let tail = Bytes::from_owner(Borrowed(loan));
+            return Self { lost, messages: MessagesRecord { bytes, ends }, tail, ended };
+        }
         let last = ends.len().checked_sub(2).map_or(0, |before| ends[before] as usize);
         let tail = payload::split(&bytes[last..]).map_or(Bytes::new(), |at| bytes.split_off(last + at));
         Self { lost, messages: MessagesRecord { bytes, ends }, tail, ended }
@@ -89,6 +93,19 @@ struct SentRecord {
     gather: u32,
     #[component(name = "gather-bytes")]
     gather_bytes: u32,
+}
+
+/// Bytes that another process may write to, on their way into a guest.
+struct Borrowed(Loan);
+
+impl AsRef<[u8]> for Borrowed {
+    #[expect(unsafe_code, reason = "memory that another process may write to is copied as a slice")]
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: it is mapped, and so long, for as long as the loan is held. All that is done with the slice is that it
+        // is copied into the memory of a guest; should the other process write there meanwhile, the guest gets any
+        // bytes, as it might from its peer anyway.
+        unsafe { &*self.0.bytes() }
+    }
 }
 
 /// What a guest holds.

@@ -13,6 +13,7 @@ mod faults;
 mod introductions;
 mod joins;
 mod kit;
+mod lending;
 mod matrix;
 mod monitors;
 mod owners;

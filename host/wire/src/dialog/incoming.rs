@@ -97,6 +97,24 @@ impl Incoming {
         Ok(whole)
     }
 
+    /// A message of so many bytes arrived that is lent.
+    pub(crate) fn lent(
+        &mut self,
+        context: ContextId,
+        size: usize,
+        allowance: &Allowance,
+    ) -> Result<(), PeerMisbehaved> {
+        self.direction.message(context)?;
+        if !self.parts.is_empty() {
+            return Err(PeerMisbehaved::NotLent(context));
+        }
+        self.covered = self.balance.can_send();
+        self.check_credit(context)?;
+        self.parts.check(context, size, allowance)?;
+        self.balance.spend(size);
+        Ok(())
+    }
+
     /// The peer's stream has ended, and an unfinished payload with it: true if there was one.
     pub(crate) fn stop(
         &mut self,

@@ -14,6 +14,7 @@ use crate::config::CHUNK;
 use crate::id::ContextId;
 use crate::message::Message;
 use crate::output::{LARGE, Output};
+use crate::payload::Payload;
 
 /// Up to which size messages of a stream share a turn.
 const SMALL_BYTES: usize = 1024;
@@ -39,7 +40,7 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 struct Item {
     kind: Kind,
-    payload: Bytes,
+    payload: Payload,
 }
 
 /// The next frame of a queue.
@@ -48,33 +49,45 @@ pub(crate) enum Frame {
     /// A part of a payload; others follow.
     More(Bytes),
     /// The last or only part.
-    Last(Kind, Bytes),
+    Last(Kind, Payload),
 }
 
 impl Frame {
     /// Writes it as this message, which was made of it.
     pub(crate) fn transmit(&self, message: &Message<'_>, out: &mut impl Output) {
-        let (Self::More(payload) | Self::Last(_, payload)) = self;
-        if payload.len() >= LARGE && message.ends_with_payload() {
-            message.encode_head(out.end());
-            out.attach(payload);
-        } else {
-            message.encode(out.end());
+        match self {
+            Self::More(payload) | Self::Last(_, Payload::Here(payload))
+                if payload.len() >= LARGE && message.ends_with_payload() =>
+            {
+                message.encode_head(out.end());
+                out.attach(payload);
+            }
+            Self::Last(_, Payload::Lent(loan)) => {
+                message.encode(out.end());
+                loan.depart();
+            }
+            Self::More(_) | Self::Last(..) => message.encode(out.end()),
         }
     }
 
     /// As a message; a `Start` still lacks what only the caller knows.
     pub(crate) fn message(&self, context: ContextId) -> Message<'_> {
-        match self {
-            Self::More(chunk) => Message::More { context, chunk },
-            Self::Last(Kind::Start, kwargs) => {
-                Message::Start { context, function: "", kwargs, deadline_us: None, dialog: false }
+        let (kind, payload) = match self {
+            Self::More(chunk) => return Message::More { context, chunk },
+            Self::Last(_, Payload::Lent(loan)) => {
+                return Message::Lend { context, place: loan.place(), size: loan.size() as u64 };
             }
-            Self::Last(Kind::Started, payload) => Message::Started { context, payload },
-            Self::Last(Kind::Yield, payload) => Message::Yield { context, payload },
-            Self::Last(Kind::Stop, _) => Message::Stop { context },
-            Self::Last(Kind::Return, payload) => Message::Return { context, payload },
-            Self::Last(Kind::Error, payload) => Message::Error { context, payload },
+            Self::Last(kind, Payload::Here(payload)) => (kind, payload),
+        };
+        match kind {
+            Kind::Start => {
+                Message::Start { context, function: "", kwargs: payload, deadline_us: None, dialog: false }
+            }
+            Kind::Started => Message::Started { context, payload },
+            Kind::Yield => Message::Yield { context, payload },
+            Kind::Stop => Message::Stop { context },
+            Kind::Return => Message::Return { context, payload },
+            Kind::Error => Message::Error { context, payload },
         }
     }
 }
@@ -107,12 +120,13 @@ impl Outgoing {
 
     /// Whether what comes next is a small message of the stream.
     pub(crate) fn has_small_message(&self) -> bool {
-        let small = |item: &Item| item.kind == Kind::Yield && item.payload.len() < SMALL_BYTES;
+        let small = |item: &Item| item.kind == Kind::Yield && item.payload.size() < SMALL_BYTES;
         !self.begun && self.current.as_ref().is_some_and(small)
     }
 
     /// Queues a payload or the end of the stream; false if it has no place there.
-    pub(crate) fn offer(&mut self, context: ContextId, kind: Kind, payload: Bytes) -> bool {
+    pub(crate) fn offer(&mut self, context: ContextId, kind: Kind, payload: impl Into<Payload>) -> bool {
+        let payload = payload.into();
         let allowed = match kind {
             Kind::Started => self.direction.started(context),
             Kind::Yield => self.direction.message(context),
@@ -126,7 +140,7 @@ impl Outgoing {
         if allowed.is_err() {
             return false;
         }
-        self.waiting += size_of::<Item>() + payload.len();
+        self.waiting += size_of::<Item>() + payload.size();
         let item = Item { kind, payload };
         match self.current {
             None => self.current = Some(item),
@@ -149,8 +163,8 @@ impl Outgoing {
     /// that is one frame, so that who waits for it does not hear of the error alone.
     pub(crate) fn fail(&mut self, context: ContextId, error: Bytes) -> Option<Frame> {
         let before = match self.current.take() {
-            _ if self.begun => Some(Frame::Last(Kind::Stop, Bytes::new())),
-            Some(Item { kind: Kind::Started, payload }) if payload.len() <= CHUNK => {
+            _ if self.begun => Some(Frame::Last(Kind::Stop, Bytes::new().into())),
+            Some(Item { kind: Kind::Started, payload }) if payload.size() <= CHUNK => {
                 Some(Frame::Last(Kind::Started, payload))
             }
             _ => None,
@@ -163,12 +177,15 @@ impl Outgoing {
     /// Takes the next frame, with at most so much of a payload.
     pub(crate) fn next(&mut self, most: usize) -> Option<Frame> {
         let item = self.current.as_mut()?;
-        self.begun = item.payload.len() > most;
-        self.waiting -= item.payload.len().min(most);
-        if self.begun {
-            return Some(Frame::More(item.payload.split_to(most)));
+        if let Payload::Here(left) = &mut item.payload
+            && left.len() > most
+        {
+            self.begun = true;
+            self.waiting -= most;
+            return Some(Frame::More(left.split_to(most)));
         }
-        self.waiting -= size_of::<Item>();
+        self.begun = false;
+        self.waiting -= size_of::<Item>() + item.payload.size();
         let next = self.queue.pop_front();
         mem::replace(&mut self.current, next).map(|item| Frame::Last(item.kind, item.payload))
     }

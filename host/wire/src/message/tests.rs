@@ -60,6 +60,7 @@ fn messages() -> BTreeMap<&'static str, Message<'static>> {
         ("return", Message::Return { context: context(65_535), payload: b"\x09" }),
         ("error", Message::Error { context: context(65_536), payload: error }),
         ("more", Message::More { context: context(1 << 32), chunk: b"\x01\x02\x03" }),
+        ("lend", Message::Lend { context: context(1), place: 3, size: 1 << 20 }),
         ("more-of-the-last-context", Message::More { context: context(u64::MAX), chunk: b"\0" }),
     ])
 }
@@ -148,7 +149,7 @@ fn every_message_has_a_number_of_its_own() {
     let kinds: std::collections::BTreeSet<_> = numbers.iter().collect();
     assert_eq!(
         kinds.into_iter().copied().collect::<Vec<_>>(),
-        [0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]
+        [0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
     );
 }
 

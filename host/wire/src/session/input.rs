@@ -91,6 +91,7 @@ impl Session {
             Message::Return { context, payload } => self.handle_end(context, frame.slice_ref(payload), false),
             Message::Error { context, payload } => self.handle_end(context, frame.slice_ref(payload), true),
             Message::More { context, chunk } => self.handle_more(context, chunk),
+            Message::Lend { context, place, size } => self.handle_lend(context, place, size),
         }
     }
 

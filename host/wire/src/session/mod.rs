@@ -25,6 +25,7 @@ use crate::id::{ContextId, Role};
 use crate::message::VERSION;
 use crate::outbox::{Control, Outbox};
 use crate::output::Output;
+use crate::payload::Lender;
 use crate::timer::{Deadlines, Timers};
 use contexts::Contexts;
 use streams::traffic;
@@ -102,6 +103,8 @@ pub struct Session {
     starts: Timers,
     acks: Timers,
     pings: VecDeque<u64>,
+    /// Where the peer may lend, if anywhere.
+    lender: Option<Box<dyn Lender>>,
 }
 
 impl Session {
@@ -128,8 +131,16 @@ impl Session {
             starts: Timers::new(config.start_timeout),
             acks: Timers::new(config.ack_delay),
             pings: VecDeque::new(),
+            lender: None,
             config,
         }
+    }
+
+    /// Lets the peer lend what it sends. Before any input.
+    #[must_use]
+    pub fn with_lender(mut self, lender: Option<impl Lender + 'static>) -> Self {
+        self.lender = lender.map(|lender| Box::new(lender) as _);
+        self
     }
 
     /// Command: calls a function of the peer. An [`Ended`](Event::Ended) will follow.

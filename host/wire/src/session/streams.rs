@@ -14,6 +14,7 @@ use crate::event::{Event, Refused};
 use crate::flow::{Credit, Overrun};
 use crate::id::{ContextId, Role};
 use crate::message::Message;
+use crate::payload::Payload;
 use crate::violation::PeerMisbehaved;
 
 /// What goes either way in a context of either side.
@@ -29,8 +30,7 @@ pub(super) fn traffic<'a>(
     }
 }
 
-fn check_payload(payload: &Bytes, limit: usize) -> Result<(), Refused> {
-    let size = payload.len();
+fn check_size(size: usize, limit: usize) -> Result<(), Refused> {
     if size > limit { Err(Refused::PayloadTooLarge { size, limit }) } else { Ok(()) }
 }
 
@@ -60,7 +60,7 @@ impl Session {
     /// # Errors
     /// [`Refused::PayloadTooLarge`]; nothing was sent.
     pub fn send(&mut self, context: ContextId, message: Bytes) -> Result<(), Refused> {
-        self.send_all(context, [message])
+        self.send_all(context, [message.into()])
     }
 
     /// Command: sends messages one behind the other, each as [`send`](Self::send) does.
@@ -70,12 +70,12 @@ impl Session {
     pub fn send_all(
         &mut self,
         context: ContextId,
-        messages: impl IntoIterator<Item = Bytes>,
+        messages: impl IntoIterator<Item = Payload>,
     ) -> Result<(), Refused> {
         let (limit, active) = (self.config.max_sent, self.is_active());
         let mut traffic = traffic(self.role, &mut self.outgoing, &mut self.incoming, context);
         for message in messages {
-            check_payload(&message, limit)?;
+            check_size(message.size(), limit)?;
             if let Some(Traffic { place, outgoing, .. }) = traffic.as_mut().filter(|_| active)
                 && outgoing.offer(context, Kind::Yield, message)
             {
@@ -135,7 +135,7 @@ impl Session {
     }
 
     pub(super) fn check_payload(&self, payload: &Bytes) -> Result<(), Refused> {
-        check_payload(payload, self.config.max_sent)
+        check_size(payload.len(), self.config.max_sent)
     }
 
     fn enqueue(&mut self, context: ContextId, kind: Kind, payload: Bytes) {
@@ -182,7 +182,24 @@ impl Session {
     pub(super) fn handle_yield(&mut self, context: ContextId, last: Bytes) -> Result<(), PeerMisbehaved> {
         let (incoming, allowance) = self.receiver(context)?;
         if let Some(incoming) = incoming {
-            let payload = incoming.message(context, last, allowance)?;
+            let payload = incoming.message(context, last, allowance)?.into();
+            self.events.push_back(Event::Message { context, payload });
+        }
+        Ok(())
+    }
+
+    pub(super) fn handle_lend(
+        &mut self,
+        context: ContextId,
+        place: u64,
+        size: u64,
+    ) -> Result<(), PeerMisbehaved> {
+        let loan = self.lender.as_ref().and_then(|lender| lender.borrow(place, size));
+        // Whatever becomes of it, it goes back.
+        let payload = Payload::Lent(loan.ok_or(PeerMisbehaved::NotLent(context))?);
+        let (incoming, allowance) = self.receiver(context)?;
+        if let Some(incoming) = incoming {
+            incoming.lent(context, payload.size(), allowance)?;
             self.events.push_back(Event::Message { context, payload });
         }
         Ok(())

@@ -20,6 +20,7 @@ mod calls;
 mod chaos;
 mod dialogs;
 mod hostile;
+mod lending;
 mod payloads;
 mod timing;
 

@@ -6,6 +6,7 @@
 
 use greenroom_abi::kind;
 
+use super::lending::Board;
 use super::*;
 use crate::cbor::HeaderError;
 use crate::config::{MAX_HANDSHAKE_FRAME, MAX_PENDING_PONGS, MIN_MAX_FRAME};
@@ -50,6 +51,10 @@ fn first(number: u64) -> Message<'static> {
 
 fn say(number: u64) -> Message<'static> {
     Message::Yield { context: id(number), payload: b"123" }
+}
+
+fn lend(number: u64) -> Message<'static> {
+    Message::Lend { context: id(number), place: 0, size: 2 }
 }
 
 fn grant(number: u64) -> Message<'static> {
@@ -262,6 +267,7 @@ fn as_the_caller_of_a_dialog() {
         (&[say(3)], NotDialog(id(3))),
         (&[grant(3)], NotDialog(id(3))),
         (&[stop(3)], NotDialog(id(3))),
+        (&[lend(1)], NotLent(id(1))),
         (&[more(3, b"x")], NotNew(id(3))),
         (&[first(1)], NotOpen(id(1))),
         (&[first(3)], NotOpen(id(3))),
@@ -300,6 +306,31 @@ fn as_the_caller_of_a_dialog() {
         let mut session = called();
         grant_two(&mut session);
         violate(session, messages, expected.clone());
+    }
+}
+
+#[test]
+fn as_a_lender() {
+    use PeerMisbehaved::*;
+    let large = Message::Lend { context: id(1), place: 0, size: 100 };
+    let cases: &[(&[Message<'_>], PeerMisbehaved)] = &[
+        (&[Message::Lend { context: id(1), place: 0, size: 101 }], NotLent(id(1))),
+        (&[Message::Lend { context: id(1), place: 1, size: 100 }], NotLent(id(1))),
+        (&[Message::Lend { context: id(1), place: u64::MAX, size: u64::MAX }], NotLent(id(1))),
+        (&[Message::Lend { context: id(3), place: 0, size: 1 }], NotDialog(id(3))),
+        (&[lend(5)], NeverStarted(id(5))),
+        (&[lend(1), lend(1), lend(1)], NoCredit(id(1))),
+        (&[say(1), large], PayloadTooLarge { context: id(1), limit: 100 }),
+        (&[more(1, b"x"), lend(1)], NotLent(id(1))),
+        (&[stop(1), lend(1)], AfterStop(id(1))),
+    ];
+    for (messages, expected) in cases {
+        let mut session = called();
+        let board = Board::new(100);
+        session.lender = Some(Box::new(board.clone()));
+        grant_two(&mut session);
+        violate(session, messages, expected.clone());
+        assert_eq!(board.held(), 0, "what it lent it has again: {expected}");
     }
 }
 

@@ -168,7 +168,7 @@ impl World {
                 let index = stream.received;
                 stream.received += 1;
                 let size = stream.sent[index];
-                assert_eq!(payload, said(context, peer, Some(index), size));
+                assert_eq!(payload.to_bytes(), said(context, peer, Some(index), size));
             }
             Event::Credit { context, credit, .. } => {
                 assert!(self.is_live(side, context));
