@@ -27,7 +27,7 @@ use tokio::task::AbortHandle;
 use super::talk::{self, Buffer};
 use super::{MAX_TITLE, NEXT, Prepared, ROOM, TITLE, ZYGOTE};
 use crate::child::Child;
-use crate::spawner::{ExecSpawner, Kind, Order, Process, Spawner};
+use crate::spawner::{ExecSpawner, Kind, Order, Process, Spawner, environment};
 use crate::watch::readable;
 
 /// How many zygotes live at once.
@@ -165,7 +165,7 @@ impl Zygote {
             // Where the titles of its copies go.
             .arg(" ".repeat(ROOM))
             .env_clear()
-            .envs(greenroom_sabotage::environment())
+            .envs(environment())
             .process_group(0)
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
