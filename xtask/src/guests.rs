@@ -12,6 +12,12 @@ use greenroom_toolchain::{Build, Toolchain, setup};
 
 use crate::workspace::{GUESTS, root};
 
+/// What the benchmarks call.
+const MEASURED: &str = "bench";
+
+/// The profile for it.
+const MEASURED_AS: &str = "guest";
+
 /// Installs what building guests needs, and says which way they are built.
 pub(crate) fn set_up() -> anyhow::Result<Toolchain> {
     let mut log = io::stderr();
@@ -34,16 +40,21 @@ pub(crate) fn build() -> anyhow::Result<()> {
         others.retain(|dir| *dir != guest.dir);
     }
     if !packages.is_empty() {
-        build_in(&toolchain, root, packages)?;
+        build_in(&toolchain, root, packages, "release")?;
     }
     // A guest can be a workspace of its own, when what it does is too odd for this one.
     for dir in others {
         let guests = toolchain.guests(&dir)?;
         if let Some(guest) = guests.into_iter().find(|guest| guest.dir == dir) {
-            build_in(&toolchain, dir, vec![guest.package])?;
+            build_in(&toolchain, dir, vec![guest.package], "release")?;
         }
     }
     Ok(())
+}
+
+/// Builds the guest of the benchmarks, as what is shipped is built: optimized across crates.
+pub(crate) fn build_measured() -> anyhow::Result<()> {
+    build_in(&set_up()?, root(), vec![MEASURED.to_owned()], MEASURED_AS)
 }
 
 /// The folders below those of [`GUESTS`] that hold a crate.
@@ -63,11 +74,12 @@ fn crates() -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn build_in(toolchain: &Toolchain, dir: PathBuf, packages: Vec<String>) -> anyhow::Result<()> {
+fn build_in(toolchain: &Toolchain, dir: PathBuf, packages: Vec<String>, profile: &str) -> anyhow::Result<()> {
     let target = root().join("target");
     let mut log = io::stderr();
     let build = Build {
         packages,
+        profile: profile.to_owned(),
         target_dir: Some(target.join("guest")),
         out_dir: Some(target.join("guests")),
         colour: log.is_terminal(),

@@ -43,7 +43,7 @@ pub(crate) fn dist() -> anyhow::Result<ExitCode> {
 
 /// `cargo bench` of the benchmarks, after building the guests and the program they measure.
 pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<ExitCode> {
-    guests::build()?;
+    guests::build_measured()?;
     let built = dist()?;
     if built != ExitCode::SUCCESS {
         return Ok(built);
