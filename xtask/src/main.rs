@@ -59,7 +59,7 @@ enum Chore {
     },
     /// Install and build what the benchmarks compare with, as far as this machine can get it.
     Peers,
-    /// Build the program as it is shipped, target/dist/greenroom: 9 % less for a call.
+    /// Build the program as it is shipped, target/dist/greenroom: an eighth less for a call.
     ///
     /// All of it is optimized as a whole, which takes ten minutes.
     Dist,
