@@ -67,8 +67,8 @@ pub trait Spawner: Send {
 
 /// All the variables of an actor's process, and of what it is forked from. Those of its user are none of its business.
 pub(crate) fn environment() -> impl Iterator<Item = (&'static str, String)> {
-    // How many free pieces of memory of each size a thread has at hand in GNU's library, instead of 7: as many as
-    // there may be calls at once. To look for one elsewhere takes ten times as long.
+    // How many free pieces of memory of each size a thread has at hand in GNU's library, instead of 7, for many calls at
+    // once: 64 of them took 4.0 µs each, and 4.2 without. Pieces of over a kilobyte are not among them.
     let pieces = ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=120".to_owned());
     greenroom_sabotage::environment().into_iter().chain([pieces])
 }

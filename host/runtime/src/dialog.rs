@@ -299,9 +299,9 @@ impl State {
         if matches!(self.phase, Phase::Ended(_)) {
             return;
         }
+        self.inlet.end(matches!(outcome, Some(Err(_))));
         self.phase = Phase::Ended(outcome);
         self.waiting = None;
-        self.inlet.end();
         self.watchers.wake();
         self.outlet.waiters.wake();
     }

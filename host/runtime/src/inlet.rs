@@ -134,6 +134,9 @@ impl Inlet {
 
     /// A message has come. One for which the stream was never opened has none to go to.
     pub(crate) fn deliver(&mut self, message: Payload) -> Allowed {
+        if self.stopped {
+            return None;
+        }
         let Window { capacity, overrun } = self.window?;
         let size = message.size() as u64;
         if self.deaf {
@@ -192,8 +195,12 @@ impl Inlet {
         self.waiters.wake();
     }
 
-    /// Nothing more will come, from a peer that may be gone: what it has lent is copied.
-    pub(crate) fn end(&mut self) {
+    /// Nothing more will come, from a peer that may be gone: what it has lent is copied, unless nobody can receive
+    /// it any more.
+    pub(crate) fn end(&mut self, failed: bool) {
+        if failed {
+            (self.runs, self.count, self.held) = Default::default();
+        }
         for run in &mut self.runs {
             if let Run::Large(message) = run {
                 *message = message.to_bytes().into();
@@ -377,8 +384,10 @@ mod tests {
         let next = |inlet: &mut Inlet| inlet.take(1).0.messages.iter().next().expect("one");
         assert_eq!(next(&mut inlet), whole(0));
         assert_eq!(Arc::strong_count(&token), 2, "the other is lent");
-        inlet.end();
+        inlet.end(false);
         assert_eq!(Arc::strong_count(&token), 1, "whoever has lent it may be gone");
+        inlet.deliver(Payload::Lent(Loan::new(Held(vec![2; 300], token.clone()))));
+        assert_eq!(Arc::strong_count(&token), 1, "it comes too late");
         assert_eq!(next(&mut inlet), whole(1));
         assert!(inlet.take(1).0.ended);
     }

@@ -1,9 +1,10 @@
 //! What a link lends its peer, and borrows from it.
 //!
-//! Owns: what is worth to be lent, how many links of an actor lend at once, and for how long. Must not
+//! Owns: what is worth lending, how many links of an actor lend at once, and for how long. Must not
 //! know: contexts. Invariant: a link that sends nothing large for a while keeps no memory but what its peer has
 //! borrowed, and all links of an actor together have little.
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -12,14 +13,17 @@ use greenroom_transport::{self as transport, Pipe, Place};
 use greenroom_wire::{Lender, Lent, Loan, Payload};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// From which size on it is quicker to lend bytes than to copy them twice more.
-const WORTH_BYTES: usize = 64 << 10;
+/// From which size on it is quicker to lend bytes than to copy them twice more, and up to which there can be room.
+const WORTH_BYTES: RangeInclusive<usize> = 64 << 10..=transport::MOST_LENT;
 
 /// How many links of an actor lend at once: what they lend counts for no limit of the process.
 const LENDERS: usize = 8;
 
 /// For how long a link may lend after it has sent something large.
 const KEPT: Duration = Duration::from_secs(1);
+
+/// How long it takes at most until it is noticed that a peer has given back what it borrowed long ago.
+const RARELY: Duration = Duration::from_mins(1);
 
 /// The places for the links of an actor that lend.
 #[derive(Clone, Debug)]
@@ -55,7 +59,7 @@ impl Lending {
 
 /// Whether that is a byte string that would be lent.
 fn is_worth(head: &[u8], content: &[u8]) -> bool {
-    content.len() >= WORTH_BYTES && head == Loan::head_of(content.len())
+    WORTH_BYTES.contains(&content.len()) && head == Loan::head_of(content.len())
 }
 
 /// What the driver of a link decides of it.
@@ -90,7 +94,7 @@ impl Desk {
     /// Something is sent: if it could be lent, or is, what follows may be, as long as there is a place.
     pub(crate) fn sent(&mut self, message: &Payload, now: impl FnOnce() -> Instant) {
         let lendable = match message {
-            Payload::Here(bytes) if bytes.len() < WORTH_BYTES => false,
+            Payload::Here(bytes) if bytes.len() < *WORTH_BYTES.start() => false,
             Payload::Here(bytes) => {
                 payload::split(bytes).is_some_and(|at| is_worth(&bytes[..at], &bytes[at..]))
             }
@@ -112,7 +116,7 @@ impl Desk {
 
     /// Lends nothing more once nothing was sent for a while that could be lent, and gives the memory back. A peer that
     /// does not give back what it has borrowed is waited for longer and longer, so that an idle actor
-    /// stays asleep.
+    /// sleeps.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         let Some(memory) = self.memory.as_ref().filter(|_| self.until.is_some_and(|until| until <= now))
         else {
@@ -121,7 +125,7 @@ impl Desk {
         if memory.close() {
             (self.place, self.until) = (None, None);
         } else {
-            self.patience = self.patience.saturating_mul(2);
+            self.patience = (2 * self.patience).min(RARELY);
             self.until = now.checked_add(self.patience);
         }
     }

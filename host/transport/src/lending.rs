@@ -20,6 +20,9 @@ const PARTS: usize = u64::BITS as usize;
 
 const PART_BYTES: usize = LENDING_BYTES / PARTS;
 
+/// How many bytes can be lent at once.
+pub const MOST_LENT: usize = LENDING_BYTES;
+
 /// What one side lends and borrows; clones are the same.
 #[derive(Clone, Debug)]
 pub struct Lending {
@@ -233,7 +236,7 @@ mod tests {
     #[test]
     fn a_part_is_lent_again_only_when_it_is_free() {
         let (near, far) = pair();
-        let lend = |byte| near.lend(&[byte; LARGE]);
+        let lend = |byte| near.lend(&vec![byte; LARGE]);
         let loans: Vec<Loan> = (0..9).map_while(lend).collect();
         assert_eq!(loans.len(), LENDING_BYTES / LARGE);
         assert!(near.lend(b"x").is_none(), "all is lent");
@@ -273,13 +276,13 @@ mod tests {
     #[test]
     fn memory_is_given_back_that_is_not_lent() {
         let (near, far) = pair();
-        let [kept, spent] = [7, 8].map(|byte| near.lend(&[byte; LARGE]).expect("there is room"));
+        let [kept, spent] = [7, 8].map(|byte| near.lend(&vec![byte; LARGE]).expect("there is room"));
         let [kept, spent] = [kept, spent].map(|loan| borrowed(&loan, &far));
         let place = spent.place();
         drop(spent);
         assert!(!near.close(), "the other side has some");
         assert!(near.lend(&[9; SMALL]).is_none(), "nothing more is to be lent");
-        assert_eq!(content(&kept), [7; LARGE]);
+        assert_eq!(content(&kept), vec![7; LARGE]);
         assert_eq!(peek(&far, place), [0; SMALL]);
         drop(kept);
         assert!(near.close());

@@ -17,7 +17,7 @@ pub use channel::{
     Attachment, Channel, MAX_PACKET_BYTES, Packet, attach, channel_from_fd, memory_channel, send_first,
     socket_channel,
 };
-pub use lending::{Lending, Loan};
+pub use lending::{Lending, Loan, MOST_LENT};
 pub use pipe::{Looking, Pipe, actor_pipe, memory_pipe, socket_pipe};
 pub use shared::{Shared, SharedEnd};
 pub use socket::Socket;
