@@ -215,8 +215,11 @@ fn d3_cancel_actor_ends_the_whole_actor_and_is_its_owners() {
         let callee = party(&world, "callee").await;
         let _other = party(&world, "other").await;
         let there = json!([{"Start": 1}, {"Hold": "k"}]);
-        let open_too = open(&world, &["other"], "callee", &there, &json!(["CancelActor", "Outcome"]));
+        let here = json!(["CancelActor", {"Await": "go"}, "Outcome"]);
+        let open_too = open(&world, &["other"], "callee", &there, &here);
         held(&world, CALLEE, "talk", "k", 1).await;
+        // It has asked while there was an actor to be ended.
+        signal(&world, &["other"], "stage", "go").await;
         let seen =
             open(&world, &[], "callee", &there, &json!(["CancelActor", "Outcome"])).await.expect("it starts");
         // At once.
