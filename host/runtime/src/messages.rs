@@ -48,12 +48,7 @@ impl Messages {
         Ok(Self { bytes, tail: Some(tail), ends })
     }
 
-    /// A single message; one of 4 GiB or more has no place in a stream.
-    pub fn one(message: Bytes) -> Self {
-        Self::of(Payload::Here(message))
-    }
-
-    /// A single message, as it lies.
+    /// A single message, as it lies; one of 4 GiB or more has no place in a stream.
     pub(crate) fn of(message: Payload) -> Self {
         let ends = vec![u32::try_from(message.size()).unwrap_or(u32::MAX)];
         let (bytes, tail) = match message {
@@ -123,6 +118,6 @@ mod tests {
         assert_eq!(sizes(3, &[0, 2, 2, 3]).expect("they fit").collect::<Vec<_>>(), [0, 2, 0, 1]);
         assert_eq!(messages.iter().collect::<Vec<_>>(), [&b""[..], b"ab", b"", b"c"]);
         assert_eq!(Messages::new(Bytes::new(), Vec::new()), Ok(Messages::default()));
-        assert_eq!(Messages::one(bytes()).iter().collect::<Vec<_>>(), [bytes()]);
+        assert_eq!(Messages::of(bytes().into()).iter().collect::<Vec<_>>(), [bytes()]);
     }
 }
