@@ -87,6 +87,7 @@ mod convert;
 mod discovery;
 mod endpoint;
 mod fault;
+mod join;
 #[cfg(test)]
 mod kit;
 mod logging;
@@ -114,6 +115,7 @@ pub use discovery::{
 pub use fault::{Fault, OrFault};
 pub use greenroom_abi::{ActorId, Kwargs, RemoteError as RemoteActorError, kind, kwargs};
 pub use greenroom_guest_macro::{context, main, module};
+pub use join::try_join_all;
 pub use log;
 pub use logging::progress;
 pub use nursery::{Nursery, OpenCluster, RunInActor, StartActor};

@@ -5,7 +5,6 @@
 
 use std::future::IntoFuture;
 
-use futures_util::future::try_join_all;
 use greenroom_abi::RemoteError;
 use serde::de::DeserializeOwned;
 
@@ -13,6 +12,7 @@ use crate::bindings::greenroom::portal::nursery;
 use crate::boundary::LocalFuture;
 use crate::call::{Call, ModuleRef, function_name};
 use crate::contract::encode;
+use crate::join::try_join_all;
 use crate::options::SpawnOptions;
 use crate::portal::{Portal, ResultPortal};
 use crate::supervision::{Restart, Supervision};
