@@ -113,11 +113,15 @@ impl Driver {
         role: Role,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
+        let usual = Config::default();
         let config = Config {
+            // One of a family may take its end of the pipe late, where the machine is busy or the process was
+            // stopped: it is there nevertheless, and what is called meanwhile has a bound of its own.
+            handshake_timeout: usual.handshake_timeout.filter(|_| !link.is_within_family()),
             start_timeout: actor.limits().start,
             max_sent: link.max_sent(),
             max_frame: MAX_FRAME,
-            ..Config::default()
+            ..usual
         };
         let desk = Desk::new(&pipe, actor.lenders(), link.lending());
         Self {

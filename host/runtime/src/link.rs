@@ -247,6 +247,11 @@ impl Link {
         self.0.owner == Owner::Us
     }
 
+    /// Whether one of the two owns the other.
+    pub(crate) fn is_within_family(&self) -> bool {
+        self.0.owner != Owner::Neither
+    }
+
     /// How long a cancelled task may take to end before nobody waits for it any more.
     pub(crate) fn cancel_bound(&self) -> Duration {
         self.0.bounds.cancel

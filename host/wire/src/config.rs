@@ -56,8 +56,11 @@ pub struct Config {
     /// How long the caller waits for an acknowledgement or an end. Much longer than `ack_delay`
     /// and a round trip together.
     pub start_timeout: Duration,
-    /// How long the handshake may take, and how long a peer may stay after its `Goodbye`.
-    pub handshake_timeout: Duration,
+    /// How long the handshake may take; none where it may take as long as the connection stands, and calls
+    /// made meanwhile are bounded by `start_timeout` alone.
+    pub handshake_timeout: Option<Duration>,
+    /// How long a peer may stay after its `Goodbye`.
+    pub goodbye_timeout: Duration,
 }
 
 impl Default for Config {
@@ -70,7 +73,8 @@ impl Default for Config {
             max_contexts: 65_536,
             ack_delay: Duration::from_millis(50),
             start_timeout: Duration::from_secs(10),
-            handshake_timeout: Duration::from_secs(5),
+            handshake_timeout: Some(Duration::from_secs(5)),
+            goodbye_timeout: Duration::from_secs(5),
         }
     }
 }

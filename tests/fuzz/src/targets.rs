@@ -50,7 +50,8 @@ const LIMITS: Config = Config {
     max_contexts: 8,
     ack_delay: Duration::from_millis(50),
     start_timeout: Duration::from_secs(10),
-    handshake_timeout: Duration::from_secs(5),
+    handshake_timeout: Some(Duration::from_secs(5)),
+    goodbye_timeout: Duration::from_secs(5),
 };
 
 /// What the peer may send in each dialog.

@@ -3,8 +3,10 @@
 //! Owns: C3 and C5 as far as the runtime answers for them. Must not know: guests. Invariant of
 //! what is tested: whoever does not own an actor changes nothing in it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use greenroom_abi::kind::{BadArguments, FunctionNotFound, PermissionDenied};
+use greenroom_abi::kind::{BadArguments, FunctionNotFound, PermissionDenied, StartTimeout};
 use greenroom_abi::payload;
 use greenroom_wire::Role;
 use greenroom_wire::control::Limits;
@@ -36,6 +38,23 @@ async fn only_an_owner_may_cancel() {
     assert!(right.contains("`parent`") && right.contains("`child`"), "{right}");
     assert_eq!(parent.canceller(), None);
 
+    assert_eq!(down.call("self:cancel", Bytes::new(), CallOptions::default()).await, value(()));
+    assert_eq!(child.canceller(), Some(&id("parent")));
+}
+
+/// Its process may have been stopped, or the machine busy: both are there, and neither would learn that the pipe
+/// between them is of no use.
+#[tokio::test(start_paused = true)]
+async fn a_family_waits_for_each_other_however_long_that_takes() {
+    let (_parent, child, down, up, cable) = family();
+    cable.delay(Duration::from_secs(3600));
+    for link in [&down, &up] {
+        let error =
+            link.call("self:describe", Bytes::new(), CallOptions::default()).await.expect_err("too late");
+        assert_eq!(error.kind::<StartTimeout>().expect("its kind").waited_ms, 10_000);
+    }
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert!(!down.is_closed() && !up.is_closed());
     assert_eq!(down.call("self:cancel", Bytes::new(), CallOptions::default()).await, value(()));
     assert_eq!(child.canceller(), Some(&id("parent")));
 }

@@ -70,9 +70,8 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.phase {
             Phase::Handshake { until: Some(until) } if until <= now => {
-                self.end_outgoing(|caller, config| {
-                    start_timeout(caller, config.handshake_timeout.as_millis())
-                });
+                let timeout = self.config.handshake_timeout.unwrap_or_default().as_millis();
+                self.end_outgoing(|caller, _| start_timeout(caller, timeout));
                 self.outbox.clear();
                 self.outbox.goodbye("the handshake took too long");
                 return self.close(CloseReason::HandshakeTimeout);
@@ -126,7 +125,7 @@ impl Session {
         if self.outgoing.is_empty() {
             return self.close(CloseReason::PeerGoodbye { reason });
         }
-        self.phase = Phase::Left { until: now.checked_add(self.config.handshake_timeout), reason };
+        self.phase = Phase::Left { until: now.checked_add(self.config.goodbye_timeout), reason };
     }
 
     /// Ends everything because the protocol was broken.

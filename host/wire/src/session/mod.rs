@@ -118,7 +118,9 @@ impl Session {
         }
         Self {
             role,
-            phase: Phase::Handshake { until: now.checked_add(config.handshake_timeout) },
+            phase: Phase::Handshake {
+                until: config.handshake_timeout.and_then(|timeout| now.checked_add(timeout)),
+            },
             max_part: CHUNK,
             outgoing: Contexts::default(),
             incoming: Contexts::default(),

@@ -182,6 +182,32 @@ fn a_handshake_that_takes_too_long_closes() {
     }
 }
 
+/// However long the other side takes, only its calls are given up.
+#[test]
+fn a_handshake_without_a_bound_may_take_for_ever() {
+    let now = Instant::now();
+    let patient = Config { handshake_timeout: None, ..Config::default() };
+    let mut ends = [Role::Initiator, Role::Acceptor].map(|role| End::new(role, patient.clone(), now));
+    let mut hello = BytesMut::new();
+    ends[0].session.poll_transmit(&mut hello, usize::MAX);
+    for end in &mut ends {
+        assert_eq!(end.session.poll_timeout(), None, "nobody waits");
+        let context = end.session.start("a:b", Bytes::new(), CALL, now).expect("not refused");
+        end.session.handle_timeout(now + 10_000 * MS);
+        assert_eq!(timed_out(&end.take_events()), [(context, "a:b".to_owned(), 10_000)]);
+    }
+    let [mut left, mut right] = ends;
+    let later = now + Duration::from_secs(1_000_000);
+    right.session.handle_input(&mut hello, later).expect("honest");
+    let mut welcome = BytesMut::new();
+    right.session.poll_transmit(&mut welcome, usize::MAX);
+    left.session.handle_input(&mut welcome, later).expect("honest");
+    for end in [left, right] {
+        assert!(!end.session.is_closed());
+        assert_eq!(end.session.open_contexts(), 0);
+    }
+}
+
 #[test]
 fn a_peer_that_stays_after_goodbye_is_guilty() {
     let mut pair = Pair::open();
