@@ -56,8 +56,8 @@ pub struct Config {
     /// How long the caller waits for an acknowledgement or an end. Much longer than `ack_delay`
     /// and a round trip together.
     pub start_timeout: Duration,
-    /// How long the handshake may take; none where it may take as long as the connection stands, and calls
-    /// made meanwhile are bounded by `start_timeout` alone.
+    /// How long the handshake may take; none where that is as long as the connection stands. Calls that are made
+    /// meanwhile have their own bounds.
     pub handshake_timeout: Option<Duration>,
     /// How long a peer may stay after its `Goodbye`.
     pub goodbye_timeout: Duration,

@@ -11,7 +11,6 @@ use greenroom_abi::RemoteError;
 use greenroom_abi::kind::StartTimeout;
 
 use super::{Phase, Session};
-use crate::config::Config;
 use crate::dialog::{Callee, Caller, Step};
 use crate::event::{CloseReason, Event};
 use crate::id::Role;
@@ -61,7 +60,7 @@ impl Session {
                 CloseReason::Disconnected(Box::new(error.clone()))
             }
         };
-        self.end_outgoing(|_, _| error.clone());
+        self.end_outgoing(|_| error.clone());
         self.close(reason);
     }
 
@@ -71,7 +70,7 @@ impl Session {
         match self.phase {
             Phase::Handshake { until: Some(until) } if until <= now => {
                 let timeout = self.config.handshake_timeout.unwrap_or_default().as_millis();
-                self.end_outgoing(|caller, _| start_timeout(caller, timeout));
+                self.end_outgoing(|caller| start_timeout(caller, timeout));
                 self.outbox.clear();
                 self.outbox.goodbye("the handshake took too long");
                 return self.close(CloseReason::HandshakeTimeout);
@@ -131,7 +130,7 @@ impl Session {
     /// Ends everything because the protocol was broken.
     pub(super) fn fail(&mut self, violation: Violation) {
         let error = RemoteError::of(&violation.to_kind());
-        self.end_outgoing(|_, _| error.clone());
+        self.end_outgoing(|_| error.clone());
         self.outbox.clear();
         self.outbox.goodbye(&violation.to_string());
         self.close(CloseReason::Violation(violation));
@@ -151,10 +150,10 @@ impl Session {
         self.events.push_back(Event::Closed { reason });
     }
 
-    fn end_outgoing(&mut self, error: impl Fn(&Caller, &Config) -> RemoteError) {
+    fn end_outgoing(&mut self, error: impl Fn(&Caller) -> RemoteError) {
         for (context, caller) in self.outgoing.take() {
             if caller.is_awaited() {
-                let outcome = Err(Box::new(error(&caller, &self.config)));
+                let outcome = Err(Box::new(error(&caller)));
                 self.events.push_back(Event::Ended { context, outcome });
             }
         }
